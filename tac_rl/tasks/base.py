@@ -1,0 +1,48 @@
+"""The words of tasks: metadata, instances, checkpoints, grades. Scoring is TAC's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ROLES = ("sde", "pm", "ds", "hr", "finance", "admin", "qa", "ml", "research")
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """A package plus a seed: everything concrete about one attempt."""
+
+    task: str
+    seed: int
+    instruction: str
+    """The only text meant for the agent."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Laid out in the workspace before the attempt (relative paths)."""
+    executable: frozenset[str] = frozenset()
+    setup: tuple[str, ...] = ()
+    """Shell commands run in the sandbox after the files are laid out and before the agent comes (git history and the like)."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Hidden facts, for the checker only (JSON values)."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    total: int
+    result: int
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What a checker found, as TAC's `eval.py` writes it."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    final_total: int
+    final_result: int
+
+    @property
+    def score(self) -> float:
+        """TAC's score in [0, 1]: half partial credit, half full completion."""
+        return 0.5 * self.final_result / self.final_total + 0.5 * float(self.complete)
+
+    @property
+    def complete(self) -> bool:
+        return self.final_result >= self.final_total
