@@ -1,0 +1,72 @@
+"""The config of a run: what the YAML file holds. One section a part; defaults are right for the tiny CPU run."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from tac_rl.config.agent import AgentConfig
+from tac_rl.config.base import Section
+from tac_rl.config.curriculum import CurriculumConfig
+from tac_rl.config.engine import EngineConfig
+from tac_rl.config.gateway import GatewayConfig
+from tac_rl.config.learner import LearnerConfig
+from tac_rl.config.sandbox import SandboxConfig
+from tac_rl.config.tasks import TasksConfig
+
+
+class RolloutsConfig(Section):
+    """How many attempts an iteration makes, and how they are sampled."""
+
+    groups: int = Field(8, ge=1)
+    """Task instances an iteration draws."""
+    group_size: int = Field(8, ge=2)
+    """Rollouts of each instance: GRPO compares them with one another."""
+    concurrency: int = Field(32, ge=1)
+    """Rollouts at once; each has a sandbox of its own."""
+    retries: int = Field(1, ge=0)
+    """How often a rollout that ended by an infrastructure failure is tried again."""
+    min_group: int = Field(4, ge=2)
+    """A group with fewer graded rollouts than this is not trained on."""
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(160, ge=1)
+    """Of one model call."""
+
+
+class EvaluationConfig(Section):
+    """The held-out curve. Its instances come from seeds that training never draws."""
+
+    every: int = Field(10, ge=0)
+    """Iterations between evaluations; 0 evaluates only before the first and after the last."""
+    attempts: int = Field(96, ge=1)
+    """Attempts of one evaluation, spread evenly over the packages."""
+    final_attempts: int = Field(240, ge=1)
+    """Attempts of the first and of the last evaluation, for the before/after table."""
+    temperature: float = Field(1.0, ge=0)
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    name: str | None = None
+    """The run's name; a readable and unique one is made where it is missing."""
+    runs_dir: Path = Path("runs")
+    """Where run directories go."""
+    seed: int = 1
+    """Of every random stream of the run."""
+    model: Path = Path("tac_rl/policies/tiny")
+    """The base model: a Hugging Face directory with config, weights, tokenizer and chat template."""
+    iterations: int = Field(40, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    """No iteration is begun after so many minutes of training; the last evaluation and the report follow."""
+    tasks: TasksConfig = TasksConfig()
+    sandbox: SandboxConfig = SandboxConfig()
+    engine: EngineConfig = EngineConfig()
+    gateway: GatewayConfig = GatewayConfig()
+    agent: AgentConfig = AgentConfig()
+    rollouts: RolloutsConfig = RolloutsConfig()
+    learner: LearnerConfig = LearnerConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    keep_adapters: int = Field(3, ge=1)
+    """Newest adapters kept on disk besides the first and the best; each is a few MB for the tiny policy."""

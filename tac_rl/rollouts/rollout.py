@@ -1,0 +1,207 @@
+"""One rollout: lease a workplace, let an agent work there, shut it out, grade what it left behind.
+
+Every phase is a line of `run_rollout`; every failure of ours is an `InfrastructureError` and becomes the
+outcome of that name. Retrying is the group's business (`group.py`), recording the caller's.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tac_rl.agents.base import Agent, AgentLimits, AgentStep, Workplace
+from tac_rl.errors import InfrastructureError
+from tac_rl.gateway.gateway import Gateway
+from tac_rl.gateway.session import Recording
+from tac_rl.learning.base import Row
+from tac_rl.rollouts.outcomes import CONSEQUENCES, Outcome, outcome_of
+from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider, SandboxSpec
+from tac_rl.serving.base import Sampling
+from tac_rl.tasks.base import Grade, TaskInstance
+from tac_rl.tasks.grading import grade
+from tac_rl.tasks.layout import lay_out
+from tac_rl.tasks.packages import TaskPackage
+
+PHASES = ("sandbox", "engine", "tools", "grading")
+"""What a rollout's seconds are split into; the rest of it is our own overhead."""
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """What to attempt, with which policy."""
+
+    rollout_id: str
+    group_id: str
+    package: TaskPackage
+    instance: TaskInstance
+    version: int
+    sampling: Sampling
+    limits: AgentLimits
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The parts that every rollout of a run shares."""
+
+    sandboxes: SandboxProvider
+    sandbox_limits: SandboxLimits
+    agent_for: Callable[[TaskPackage], Agent]
+    gateway: Gateway | None
+    """None where the agent uses no model."""
+    context_limit: int
+
+
+@dataclass(frozen=True)
+class RolloutResult:
+    """How one rollout ended."""
+
+    plan: RolloutPlan
+    outcome: Outcome
+    grade: Grade | None
+    rows: tuple[Row, ...]
+    steps: tuple[AgentStep, ...]
+    turns: int
+    seconds: float
+    spent: dict[str, float]
+    """Seconds by phase (`PHASES`)."""
+    detail: str = ""
+    """How the agent said it ended, or the error."""
+
+    @property
+    def sampled_tokens(self) -> int:
+        return sum(sum(row.sampled) for row in self.rows)
+
+
+@dataclass
+class _Progress:
+    """What is known of a rollout so far, whichever line of it fails."""
+
+    steps: list[AgentStep] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    recording: Recording | None = None
+
+    @contextmanager
+    def clock(self, phase: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[phase] += time.perf_counter() - started
+
+
+def _ignore_phase(phase: str, turn: int) -> None: ...
+
+
+async def run_rollout(
+    plan: RolloutPlan,
+    workshop: Workshop,
+    *,
+    watch: Callable[[AgentStep], None] | None = None,
+    on_phase: Callable[[str, int], None] = _ignore_phase,
+) -> RolloutResult:
+    """Attempt `plan` once. Never raises `InfrastructureError`: that is an outcome.
+
+    `watch` sees every step as it happens; `on_phase(phase, turn)` every change of phase.
+    """
+    started = time.perf_counter()
+    progress = _Progress()
+
+    def note(step: AgentStep) -> None:
+        progress.steps.append(step)
+        if step.result is not None:
+            progress.spent["tools"] += step.result.seconds
+        on_phase("working", step.turn)
+        if watch is not None:
+            watch(step)
+
+    grade_found: Grade | None = None
+    turns = 0
+    try:
+        outcome, grade_found, turns, detail = await _attempt(plan, workshop, progress, note, on_phase)
+    except InfrastructureError as error:
+        outcome, detail = Outcome.INFRASTRUCTURE_FAILED, f"{type(error).__name__}: {error}"
+    recording = progress.recording
+    if recording is not None:
+        progress.spent["engine"] = recording.engine_seconds
+        if recording.infrastructure_error and outcome is not Outcome.INFRASTRUCTURE_FAILED:
+            outcome, detail, grade_found = (
+                Outcome.INFRASTRUCTURE_FAILED,
+                recording.infrastructure_error,
+                None,
+            )
+    trainable = recording is not None and CONSEQUENCES[outcome].trained_on
+    return RolloutResult(
+        plan=plan,
+        outcome=outcome,
+        grade=grade_found,
+        rows=recording.rows if recording is not None and trainable else (),
+        steps=tuple(progress.steps),
+        turns=turns,
+        seconds=time.perf_counter() - started,
+        spent=progress.spent,
+        detail=detail,
+    )
+
+
+async def _attempt(
+    plan: RolloutPlan,
+    workshop: Workshop,
+    progress: _Progress,
+    note: Callable[[AgentStep], None],
+    on_phase: Callable[[str, int], None],
+) -> tuple[Outcome, Grade | None, int, str]:
+    on_phase("starting", 0)
+    with progress.clock("sandbox"):
+        sandbox = await workshop.sandboxes.start(
+            SandboxSpec(name=plan.rollout_id, limits=workshop.sandbox_limits)
+        )
+    try:
+        with progress.clock("sandbox"):
+            await lay_out(plan.instance, sandbox)
+        on_phase("working", 0)
+        agent = workshop.agent_for(plan.package)
+        if agent.uses_model:
+            if workshop.gateway is None:
+                raise InfrastructureError(f"agent {agent.name} needs a gateway, and none was started")
+            session = await workshop.gateway.open(
+                plan.rollout_id,
+                version=plan.version,
+                sampling=plan.sampling,
+                context_limit=workshop.context_limit,
+            )
+            try:
+                report = await agent.work(
+                    plan.instance.instruction, Workplace(sandbox), session.endpoint, plan.limits, note
+                )
+            finally:
+                progress.recording = await workshop.gateway.close(session)
+        else:
+            report = await agent.work(plan.instance.instruction, Workplace(sandbox), None, plan.limits, note)
+        outcome = outcome_of(report.ending)
+        if not CONSEQUENCES[outcome].graded:
+            return outcome, None, report.turns, report.detail
+        on_phase("grading", report.turns)
+        with progress.clock("sandbox"):
+            await sandbox.freeze()
+            left_behind = await sandbox.export(max_bytes=2 * workshop.sandbox_limits.disk_mb << 20)
+    finally:
+        with progress.clock("sandbox"):
+            await asyncio.shield(sandbox.stop())
+    with progress.clock("grading"):
+        found = await grade(
+            plan.instance, plan.package, left_behind, transcript(progress.steps), workshop.sandboxes
+        )
+    return outcome, found, report.turns, report.detail
+
+
+def transcript(steps: list[AgentStep]) -> str:
+    """The trajectory as one string, which TAC's evaluators may search."""
+    parts = []
+    for step in steps:
+        parts.append(f"[turn {step.turn}] {step.text}\n$ {step.arguments}".rstrip())
+        if step.result is not None:
+            parts.append(step.result.output)
+        if step.error:
+            parts.append(step.error)
+    return "\n".join(parts)
