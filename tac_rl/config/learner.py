@@ -1,0 +1,81 @@
+"""The `learner` section: what the update is, and what the machine may spend on it.
+
+`None` for a setting of the loss means "what the loss's paper says"; docs/learning.md has the table.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tac_rl.config.base import Section
+
+
+class LoraSection(Section):
+    """The adapter that is trained; the base model never changes."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of every low-rank pair. vLLM serves 8, 16, 32, 64, 128, 256, 320 and 512."""
+    alpha: float = Field(default=32.0, gt=0)
+    """The pair's product is scaled by alpha / rank."""
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Module names (`q_proj`, ...), or every linear layer but the output layer."""
+
+
+class LearnerSection(Section):
+    """GRPO on LoRA: loss, optimiser, precision and limits."""
+
+    loss: Literal["grpo", "dr_grpo", "gspo", "cispo"] = "grpo"
+    """The surrogate; one module each in `tac_rl/learning/losses`."""
+    learning_rate: float = Field(default=1e-3, ge=0)
+    """Peak learning rate of AdamW. 0 leaves the weights as they are (a control experiment)."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """After the warm-up: constant, or linear down to one last small step at the run's last iteration."""
+    warmup_iterations: int = Field(default=0, ge=0)
+    """Iterations over which the learning rate rises linearly to its peak."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay of AdamW's running mean and running square."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay of the adapter's weights."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this Euclidean norm."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over the rows of one step."""
+    minibatches: int = Field(default=1, ge=1)
+    """Optimiser updates per pass; rollouts are dealt out at random. 1 is purely on-policy."""
+    clip_low: float | None = Field(default=None, ge=0)
+    """The importance ratio is clipped below at 1 - clip_low; None: as the loss's paper has it."""
+    clip_high: float | None = Field(default=None, ge=0)
+    """The importance ratio is clipped above at 1 + clip_high; None: as the loss's paper has it."""
+    old_logprobs: Literal["learner", "engine"] = "learner"
+    """Denominator of the clipped ratio: the learner's own log-probabilities before the step (with truncated
+    importance sampling against the engine's), or the engine's recorded ones (and no further correction)."""
+    truncate_importance_at: float | None = Field(default=2.0, gt=0)
+    """Cap of the importance weight learner/engine of a token; None: no correction. Only with
+    `old_logprobs: learner`."""
+    normalisation: Literal["tokens", "rollouts", "constant"] | None = None
+    """Mean over all tokens, mean over rollouts of the mean over their tokens, or the sum over tokens
+    divided by rollouts x constant_tokens; None: as the loss's paper has it."""
+    constant_tokens: int = Field(default=512, ge=1)
+    """Divisor per rollout for `normalisation: constant`."""
+    scale_rewards: bool | None = None
+    """Divide advantages by the group's standard deviation; None: as the loss's paper has it."""
+    kl_coefficient: float = Field(default=0.0, ge=0)
+    """Weight of the KL divergence from the base model (adapter off). 0: not even computed."""
+    entropy_coefficient: float = Field(default=0.0, ge=0)
+    """Weight of the mean entropy of the sampled positions, which is then encouraged."""
+    lora: LoraSection = LoraSection()
+    """The adapter."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Autocast of matrix products. auto: bfloat16 where the processor has instructions for it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where there is one."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of torch on the CPU."""
+    micro_batch_tokens: int = Field(default=4096, ge=1)
+    """Padded tokens computed at once: bounds memory, and changes no gradient."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    start_timeout_s: float = Field(default=300.0, gt=0)
+    """Limit for starting the process and loading model and adapter."""
+    step_timeout_s: float = Field(default=1800.0, gt=0)
+    """Limit for one step; then the process is killed and the run ends with an error."""

@@ -1,0 +1,382 @@
+"""One learner step: groups in, updated LoRA weights and metrics out.
+
+Advantages, weights of tokens and (where needed) old log-probabilities are settled for the whole step first;
+then micro-batches only add gradients up, so their size and order change nothing but rounding.
+"""
+
+import math
+import resource
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from tac_rl.config.learner import LearnerSection
+from tac_rl.errors import AdapterError, LearnerError
+from tac_rl.learning.adapters import create_adapter, fingerprint, load_adapter, save_adapter, trainable
+from tac_rl.learning.advantages import advantages_of
+from tac_rl.learning.base import Group
+from tac_rl.learning.batching import MicroBatch, TrainRow, micro_batches, token_weights, train_rows
+from tac_rl.learning.forward import Policy
+from tac_rl.learning.losses import LOSSES
+from tac_rl.learning.losses.base import Loss, Tokens
+from tac_rl.learning.mismatch import k3, truncated_weights
+from tac_rl.learning.ratios import log_ratio
+
+PROBE_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class LearnerPlan:
+    """All that a learner is told once."""
+
+    model_path: Path
+    settings: LearnerSection
+    iterations: int
+    """Of the whole run: the learning rate's schedule ends there."""
+    seed: int
+    temperature: float = 1.0
+    """At which the engine samples; log-probabilities are those of that distribution."""
+
+
+@dataclass(frozen=True)
+class FlatTokens:
+    """Per-token constants of a step's T sampled tokens."""
+
+    engine_logprobs_T: Tensor
+    advantages_T: Tensor
+    old_logprobs_T: Tensor | None
+    """None: the policy's own log-probabilities of the moment, without gradient (the first update of a
+    step)."""
+
+
+class Sums:
+    """Adds up what the metrics need, on the device, and reads it out once."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, Tensor] = {}
+        self.ratio_max = torch.zeros(())
+
+    def add(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            value = value.detach().double().sum()
+            self.totals[name] = self.totals[name] + value if name in self.totals else value
+
+    def see_ratio(self, ratio_N: Tensor) -> None:
+        self.add(ratio=ratio_N)
+        self.ratio_max = torch.maximum(self.ratio_max.to(ratio_N), ratio_N.max())
+
+    def get(self, name: str) -> float:
+        return float(self.totals[name]) if name in self.totals else 0.0
+
+
+def learning_rate(settings: LearnerSection, iteration: int, iterations: int) -> float:
+    """Learning rate of iteration 0 .. iterations - 1."""
+    peak, warmup = settings.learning_rate, settings.warmup_iterations
+    if iteration < warmup:
+        return peak * (iteration + 1) / warmup
+    if settings.schedule == "linear":
+        return peak * max(0, iterations - iteration) / max(1, iterations - warmup)
+    return peak
+
+
+def resolved_loss(settings: LearnerSection) -> Loss:
+    """The loss with the config's overrides of its paper's settings."""
+    given = {
+        name: getattr(settings, name)
+        for name in ("clip_low", "clip_high", "normalisation", "scale_rewards")
+        if getattr(settings, name) is not None
+    }
+    return replace(LOSSES[settings.loss], **given)
+
+
+class StepLearner:
+    """The learner inside its process: model, adapter and optimiser."""
+
+    def __init__(self, plan: LearnerPlan) -> None:
+        from transformers import AutoModelForCausalLM
+
+        settings = plan.settings
+        self.plan, self.settings, self.loss = plan, settings, resolved_loss(settings)
+        torch.set_num_threads(settings.threads)
+        self.device = _device(settings.device)
+        self.autocast = _wants_bfloat16(settings.precision, self.device)
+        weights_dtype = torch.bfloat16 if self.autocast and self.device.type == "cuda" else torch.float32
+        try:
+            base = AutoModelForCausalLM.from_pretrained(
+                str(plan.model_path), dtype=weights_dtype, local_files_only=True, attn_implementation="sdpa"
+            )
+            self.base_fingerprint = fingerprint(plan.model_path)
+        except (OSError, ValueError) as error:
+            raise LearnerError(f"model {plan.model_path} can't be loaded: {error}") from error
+        self.model: PeftModel = create_adapter(base.to(self.device), settings.lora, plan.seed)
+        self.model.train()
+        if settings.gradient_checkpointing:
+            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.policy = Policy(base, plan.temperature)
+        self.vocabulary = int(self.policy.output_layer.weight.shape[0])
+        self.longest = int(getattr(base.config, "max_position_embeddings", 1 << 30))
+        self.parameters = list(trainable(self.model).values())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        )
+        self.version = 0
+        self.probe_ids: tuple[int, ...] = ()
+
+    def resume(self, directory: Path) -> None:
+        """Go on from an adapter directory; raises `AdapterError`."""
+        state = load_adapter(self.model, self.optimizer, directory, base=self.base_fingerprint)
+        if max(state.probe_ids) >= self.vocabulary or min(state.probe_ids) < 0:
+            raise AdapterError(f"{directory}/probe.json: a token id is outside the vocabulary")
+        self.version, self.probe_ids = state.version, state.probe_ids
+
+    def step(self, groups: Sequence[Group], version: int, out: Path) -> tuple[dict[str, float], str]:
+        """Update on `groups`, write adapter `version` to `out`; metrics, and why there was no update (or
+        nothing).
+
+        Metrics are those of `StepResult`, averaged over sampled tokens; NaN where there was nothing to
+        measure.
+        """
+        if version <= self.version:
+            raise LearnerError(
+                f"step to version {version}, but the learner is already at version {self.version}"
+            )
+        started = time.perf_counter()
+        kept = advantages_of(groups, scale=self.loss.scale_rewards)
+        rows = train_rows(
+            [
+                (rollout.rows, advantage)
+                for group, advantages in zip(kept.groups, kept.advantages, strict=True)
+                for rollout, advantage in zip(group.rollouts, advantages, strict=True)
+            ]
+        )
+        self._check(rows)
+        rate = learning_rate(self.settings, version - 1, self.plan.iterations)
+        for parameter_group in self.optimizer.param_groups:
+            parameter_group["lr"] = rate
+        sums, grad_norms = Sums(), list[float]()
+        if not kept.groups:
+            skipped = "no group with variance in its rewards"
+        elif not rows:
+            skipped = "no sampled token in the groups with variance"
+        else:
+            skipped = self._update(rows, version, sums, grad_norms)
+        self._save(rows, version, out)
+        self.version = version
+        seconds = time.perf_counter() - started
+        computed = sums.get("tokens")
+        inputs = sum(len(row.inputs) + 1 for row in rows)
+
+        def mean(name: str) -> float:
+            return sums.get(name) / computed if computed else math.nan
+
+        metrics = {
+            "loss": sums.get("loss") / len(grad_norms) if grad_norms else math.nan,
+            "grad_norm": sum(grad_norms) / len(grad_norms) if grad_norms else math.nan,
+            "entropy": mean("entropy"),
+            "mismatch_kl": mean("mismatch_kl"),
+            "ratio_mean": mean("ratio"),
+            "ratio_max": float(sums.ratio_max) if computed else math.nan,
+            "clipped_share": mean("clipped"),
+            "truncated_share": mean("truncated"),
+            "tokens": float(inputs),
+            "sampled_tokens": float(sum(len(row.targets) for row in rows)),
+            "tokens_per_s": inputs * self.settings.epochs / seconds,
+            "trained_groups": 0.0 if skipped else float(len(kept.groups)),
+            "zero_variance_share": kept.zero_variance_share,
+            "seconds": seconds,
+            "peak_memory_mb": self._peak_memory_mb(),
+            "learning_rate": rate,
+        }
+        if self.settings.kl_coefficient:
+            metrics["base_kl"] = mean("base_kl")
+        return metrics, skipped
+
+    def _check(self, rows: Sequence[TrainRow]) -> None:
+        for row in rows:
+            highest = max(int(row.inputs.max()), int(row.targets.max()))
+            if highest >= self.vocabulary:
+                raise LearnerError(
+                    f"token id {highest} in a row, but {self.plan.model_path} has {self.vocabulary}; "
+                    "engine and learner must have the same model"
+                )
+            if len(row.inputs) > self.longest:
+                raise LearnerError(
+                    f"a row of {len(row.inputs) + 1} tokens, but {self.plan.model_path} takes {self.longest}"
+                )
+
+    def _update(self, rows: list[TrainRow], version: int, sums: Sums, grad_norms: list[float]) -> str:
+        """All optimiser updates of one step; on a number that is not finite, none of them."""
+        several = self.settings.epochs * self.settings.minibatches > 1
+        flat = self._flat_tokens(rows, several)
+        before = self._snapshot() if several else None
+        for epoch in range(self.settings.epochs):
+            for part in _minibatches(rows, self.settings.minibatches, (self.plan.seed, version, epoch)):
+                self.optimizer.zero_grad(set_to_none=True)
+                loss = self.accumulate_gradients(part, flat, sums)
+                norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm))
+                if not math.isfinite(loss) or not math.isfinite(norm):
+                    self.optimizer.zero_grad(set_to_none=True)
+                    if before is not None:
+                        self._restore(before)
+                    return f"loss {loss} or gradient norm {norm} is not finite; the weights are unchanged"
+                grad_norms.append(norm)
+                self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return ""
+
+    def _flat_tokens(self, rows: Sequence[TrainRow], several: bool) -> FlatTokens:
+        engine_T = torch.cat([row.engine_logprobs for row in rows]).to(self.device)
+        advantages_T = torch.cat(
+            [row.engine_logprobs.new_full(row.targets.shape, row.advantage) for row in rows]
+        )
+        old_T: Tensor | None = None
+        if self.settings.old_logprobs == "engine":
+            old_T = engine_T
+        elif several:
+            old_T = torch.empty_like(engine_T)
+            with torch.no_grad(), self._autocast():
+                for batch in micro_batches(rows, self.settings.micro_batch_tokens):
+                    old_T[batch.slot_N] = self.policy.logprobs(batch.to(self.device))[0].to(old_T)
+        return FlatTokens(engine_T, advantages_T.to(self.device), old_T)
+
+    def accumulate_gradients(self, rows: Sequence[TrainRow], flat: FlatTokens, sums: Sums) -> float:
+        """Add the gradients of one minibatch to the adapter's parameters; returns its loss."""
+        weights = token_weights(rows, self.loss.normalisation, self.settings.constant_tokens)
+        weights_T = torch.zeros_like(flat.engine_logprobs_T)
+        slots = torch.cat([torch.arange(row.offset, row.offset + len(row.targets)) for row in rows])
+        weights_T[slots] = weights.to(weights_T)
+        loss = torch.zeros((), device=self.device, dtype=torch.float64)
+        for batch in micro_batches(rows, self.settings.micro_batch_tokens):
+            part = self._micro_batch_loss(batch.to(self.device), flat, weights_T, len(weights), sums)
+            part.backward()
+            loss += part.detach()
+        sums.add(loss=loss)
+        return float(loss)
+
+    def _micro_batch_loss(
+        self, batch: MicroBatch, flat: FlatTokens, weights_T: Tensor, tokens: int, sums: Sums
+    ) -> Tensor:
+        settings, slot_N = self.settings, batch.slot_N
+        engine_N = flat.engine_logprobs_T[slot_N]
+        with self._autocast():
+            logprobs_N, entropy_N = self.policy.logprobs(
+                batch, entropy_gradient=settings.entropy_coefficient > 0
+            )
+        old_N = logprobs_N.detach() if flat.old_logprobs_T is None else flat.old_logprobs_T[slot_N]
+        sampled = Tokens(logprobs_N, old_N, flat.advantages_T[slot_N], batch.row_N, batch.rows)
+        result = self.loss.token_loss(sampled, 1 - self.loss.clip_low, 1 + self.loss.clip_high)
+        loss_N = result.loss_N
+        if settings.old_logprobs == "learner" and settings.truncate_importance_at is not None:
+            importance_N = truncated_weights(old_N, engine_N, settings.truncate_importance_at)
+            loss_N = loss_N * importance_N
+            sums.add(truncated=importance_N >= settings.truncate_importance_at)
+        if settings.kl_coefficient:
+            with torch.no_grad(), self._autocast(), self.model.disable_adapter():
+                base_N, _ = self.policy.logprobs(batch)
+            kl_N = k3(logprobs_N, base_N)
+            loss_N = loss_N + settings.kl_coefficient * kl_N
+            sums.add(base_kl=kl_N)
+        loss = (loss_N * weights_T[slot_N]).sum()
+        if settings.entropy_coefficient:
+            loss = loss - settings.entropy_coefficient * entropy_N.sum() / tokens
+        with torch.no_grad():
+            sums.see_ratio(log_ratio(logprobs_N, engine_N).exp())
+            sums.add(
+                tokens=torch.ones_like(slot_N),
+                entropy=entropy_N,
+                mismatch_kl=k3(engine_N, logprobs_N),
+                clipped=result.clipped_N,
+            )
+        return loss
+
+    def _save(self, rows: Sequence[TrainRow], version: int, out: Path) -> None:
+        if not self.probe_ids:
+            self.probe_ids = _probe_ids(rows, self.vocabulary)
+        save_adapter(
+            self.model,
+            self.optimizer,
+            out,
+            version=version,
+            base=self.base_fingerprint,
+            probe_ids=self.probe_ids,
+            probe_logprobs=self.score(self.probe_ids),
+        )
+
+    @torch.no_grad()
+    def score(self, token_ids: Sequence[int]) -> list[float]:
+        """Log-probabilities of `token_ids[1:]` at temperature 1, without autocast."""
+        ids = torch.tensor(token_ids, device=self.device)
+        everything = torch.arange(len(ids) - 1, device=self.device)
+        batch = MicroBatch(ids[None, :-1], everything, ids[1:], torch.zeros_like(everything), everything)
+        logprobs_N, _ = Policy(self.model.get_base_model()).logprobs(batch)
+        return [float(value) for value in logprobs_N]
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if not self.autocast:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _snapshot(self) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        weights = [parameter.detach().clone() for parameter in self.parameters]
+        moments = [
+            {key: value.clone() for key, value in self.optimizer.state.get(parameter, {}).items()}
+            for parameter in self.parameters
+        ]
+        return weights, moments
+
+    @torch.no_grad()
+    def _restore(self, before: tuple[list[Tensor], list[dict[str, Tensor]]]) -> None:
+        for parameter, weights, moments in zip(self.parameters, *before, strict=True):
+            parameter.copy_(weights)
+            self.optimizer.state[parameter] = moments
+
+    def _peak_memory_mb(self) -> float:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise LearnerError("learner.device is cuda, but torch finds none; set it to auto or cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _wants_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether to autocast. On the CPU bfloat16 pays only with instructions for it; without, it is much
+    slower."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _minibatches(rows: list[TrainRow], parts: int, seeds: tuple[int, int, int]) -> list[list[TrainRow]]:
+    """Deal the rollouts out at random; all rows of a rollout are in the same part."""
+    if parts == 1:
+        return [rows]
+    rollouts = sorted({row.rollout for row in rows})
+    seed = hash(seeds) & (2**63 - 1)  # a tuple of integers hashes the same in every process
+    order = torch.randperm(len(rollouts), generator=torch.Generator().manual_seed(seed)).tolist()
+    part_of = {rollouts[index]: place % parts for place, index in enumerate(order)}
+    dealt = [[row for row in rows if part_of[row.rollout] == part] for part in range(parts)]
+    return [part for part in dealt if part]
+
+
+def _probe_ids(rows: Sequence[TrainRow], vocabulary: int) -> tuple[int, ...]:
+    """The probe prompt: the last tokens of the first row that is trained on, where an update shows most."""
+    if rows:
+        ids = torch.cat([rows[0].inputs, rows[0].targets[-1:]])
+        return tuple(ids[-PROBE_TOKENS:].tolist())
+    return tuple((7 * number + 1) % vocabulary for number in range(PROBE_TOKENS))
