@@ -7,14 +7,14 @@ from pathlib import Path
 
 from tac_rl.errors import RunError
 
-_COLOURS = """
-    amber azure basil beige bronze cedar cobalt copper coral crimson ebony fern golden hazel indigo ivory jade
-    lilac maroon mint ochre olive pearl plum rosy ruby russet sable saffron silver teal umber violet walnut
-""".split()
-_ANIMALS = """
-    badger bison crane dingo egret falcon ferret finch gecko heron hornet ibis jackal koala lemur lynx marten
-    mole newt ocelot osprey otter owl panda pika quail raven robin seal shrew stoat swift tapir viper wombat wren
-""".split()
+_COLOURS = (
+    "amber azure bronze cedar cobalt coral ebony fern golden hazel indigo ivory jade lilac "
+    "maroon mint olive pearl plum ruby saffron silver teal violet"
+)
+_ANIMALS = (
+    "badger bison crane dingo egret falcon ferret finch gecko heron ibis jackal koala lemur "
+    "lynx marten newt ocelot osprey otter owl panda raven robin seal swift tapir wren"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -34,6 +34,7 @@ def unused_name(runs_dir: Path, stem: str) -> str:
     # Not the run's seeded random stream: two runs of one config must get two names.
     words = random.SystemRandom()
     while True:
-        name = f"{clean}-{time.strftime('%m%d')}-{words.choice(_COLOURS)}-{words.choice(_ANIMALS)}"
+        colour, animal = words.choice(_COLOURS.split()), words.choice(_ANIMALS.split())
+        name = f"{clean}-{time.strftime('%m%d')}-{colour}-{animal}"
         if not (runs_dir / name).exists():
             return name

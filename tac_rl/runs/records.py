@@ -86,6 +86,32 @@ class TrajectoryDocument(TypedDict):
 
 
 @dataclass(frozen=True)
+class StoredRollout(RolloutRecord):
+    """A rollout as the database holds it."""
+
+    trajectory: str | None = None
+    """The document's path, relative to the run directory."""
+    ended: float = 0.0
+
+    @property
+    def infrastructure(self) -> bool:
+        return self.outcome == INFRASTRUCTURE_FAILED
+
+
+@dataclass(frozen=True)
+class IterationMeans:
+    """The rollouts of one iteration or evaluation together; our failures count only in `failures`."""
+
+    attempts: int
+    failures: int
+    reward: float | None
+    score: float | None
+    partial: float | None
+    full_completion: float | None
+    tokens: int
+
+
+@dataclass(frozen=True)
 class InFlight:
     """A rollout that has begun and not ended."""
 

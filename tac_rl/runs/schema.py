@@ -31,7 +31,8 @@ CREATE TABLE rollouts (
   rollout_id TEXT PRIMARY KEY, iteration INTEGER, evaluation INTEGER, group_id TEXT NOT NULL,
   task TEXT NOT NULL, seed INTEGER NOT NULL, split TEXT NOT NULL, outcome TEXT NOT NULL,
   version INTEGER NOT NULL, turns INTEGER NOT NULL, tokens INTEGER NOT NULL, score REAL, partial REAL,
-  complete INTEGER NOT NULL, reward REAL, checkpoints TEXT NOT NULL, seconds REAL NOT NULL, error TEXT NOT NULL, trajectory TEXT, ended REAL NOT NULL,
+  complete INTEGER NOT NULL, reward REAL, checkpoints TEXT NOT NULL, seconds REAL NOT NULL,
+  error TEXT NOT NULL, trajectory TEXT, ended REAL NOT NULL,
   CHECK ((iteration IS NULL) <> (evaluation IS NULL)));
 CREATE INDEX rollouts_by_iteration ON rollouts (iteration);
 CREATE INDEX rollouts_by_evaluation ON rollouts (evaluation);

@@ -70,7 +70,7 @@ class RunStore:
         iterations: int,
         stem: str = "run",
     ) -> "RunStore":
-        """A new run directory for `iterations` planned iterations; a name made up begins with `stem`."""
+        """A new run directory for `iterations` planned iterations; without a name one is made from `stem`."""
         name = unused_name(runs_dir, stem) if name is None else check_name(name)
         directory = runs_dir / name
         with translated(directory):
@@ -98,7 +98,7 @@ class RunStore:
 
     @classmethod
     def resume(cls, directory: Path, *, iterations: int | None = None) -> "RunStore":
-        """Go on with a run: take over a dead process's lock, discard what came after the last finished iteration.
+        """Go on with a run: take over a dead lock, discard what came after the last finished iteration.
 
         `iterations` changes how many are planned. Raises `RunError` where `directory` is not a run directory,
         is of another schema version, or is in use by a living process.
@@ -218,7 +218,7 @@ class RunStore:
             _add_timing(cursor, n, timing)
 
     def record_timing(self, iteration: int, timing: Mapping[str, float]) -> None:
-        """Seconds by phase that `finish_iteration` and `finish_evaluation` don't count (start-up: iteration 0)."""
+        """More seconds by phase, such as start-up (iteration 0)."""
         with self._write() as cursor:
             _add_timing(cursor, iteration, timing)
 
@@ -244,7 +244,7 @@ class RunStore:
             )
 
     def rollout_phase(self, rollout_id: str, phase: str, *, turn: int = 0) -> None:
-        """What the rollout is doing: queued, starting, working, grading, ... (`since` changes with the phase)."""
+        """What the rollout does now: queued, starting, working, grading, ..."""
         with self._write() as cursor:
             cursor.execute(
                 "UPDATE in_flight SET since = CASE WHEN phase = ?1 THEN since ELSE ?2 END, phase = ?1, "
