@@ -35,5 +35,7 @@ def mean_over_instances(
 ) -> float | None:
     """Mean of pass@k (or pass^k) over the instances with at least k attempts; None where there is none."""
     estimate = pass_hat_k if all_of_k else pass_at_k
-    values = [estimate(successes, attempts, k) for successes, attempts in successes_and_attempts if attempts >= k]
+    values = [
+        estimate(successes, attempts, k) for successes, attempts in successes_and_attempts if attempts >= k
+    ]
     return sum(values) / len(values) if values else None
