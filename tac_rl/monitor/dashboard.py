@@ -34,7 +34,8 @@ def dashboard(snapshot: Snapshot, width: int, height: int) -> Text:
         for a, b in zip_longest(left, right, fillvalue=Text()):
             lines.append(_fit(a, half) + Text("   ") + b)
     else:
-        task_room = min(len(snapshot.by_task) + 1, max(4, room - 17))
+        # On a small screen the tasks leave the events two lines.
+        task_room = min(max(2, len(snapshot.by_task) + 1), max(6, room - 15))
         above = _column(snapshot, width, room - task_room)
         lines += above + _tasks(snapshot, width, room - len(above))
     screen = Text("\n").join(_clip(line, width) for line in lines[:height])
@@ -167,11 +168,15 @@ def _events(snapshot: Snapshot, width: int, room: int) -> list[Text]:
     if room < 2 or not snapshot.events:
         return []
     lines = [_title("events", width)]
-    for event in snapshot.events[-(room - 1) :]:
+    for event in snapshot.events[-min(room - 1, 12) :]:
         style = "" if event.kind in _QUIET else "yellow"
         clock = time.strftime("%H:%M:%S", time.localtime(event.time))
         lines.append(
-            Text.assemble((f"{clock} ", "dim"), (f"{event.kind} ", style), (one_line(event.message), "dim"))
+            Text.assemble(
+                (f"{clock} ", "dim"),
+                (f"{one_line(event.kind):<14} ", style),
+                (one_line(event.message), "dim"),
+            )
         )
     return lines
 
@@ -188,10 +193,11 @@ def _tasks(snapshot: Snapshot, width: int, room: int) -> list[Text]:
     )
     right.append("x ", "magenta").append("ours")
     lines = [_title(f"{'tasks':<{name_width}}    n     p  p(1-p)", width, right if width > 78 else None)]
-    # The most instructive tasks first; where the height is short, the settled ones are left out.
     rates = {task: _rate(rollouts) for task, rollouts in snapshot.by_task.items()}
-    ordered = sorted(rates, key=lambda task: (-rates[task] * (1 - rates[task]), task))
-    shown = ordered if len(ordered) <= room - 1 else ordered[: room - 2]
+    shown = sorted(rates)
+    if len(shown) > room - 1:  # leave out the settled ones, but keep the order: rows that jump can't be read
+        by_variance = sorted(rates, key=lambda task: (-rates[task] * (1 - rates[task]), task))
+        shown = sorted(by_variance[: room - 2])
     for task in shown:
         rollouts, p = snapshot.by_task[task], rates[task]
         line = Text.assemble(
@@ -201,9 +207,9 @@ def _tasks(snapshot: Snapshot, width: int, room: int) -> list[Text]:
         for rollout in rollouts[-strip:]:
             line.append(*_mark(rollout))
         lines.append(line)
-    if len(shown) < len(ordered):
-        lines.append(Text(f"and {len(ordered) - len(shown)} more", "dim"))
-    if not ordered:
+    if len(shown) < len(rates):
+        lines.append(Text(f"and {len(rates) - len(shown)} more, with less variance", "dim"))
+    if not rates:
         lines.append(Text("no attempt has ended yet", "dim"))
     return lines
 

@@ -59,7 +59,7 @@ class Snapshot:
         return {phase: seconds / total for phase, seconds in self.timing.items()} if total > 0 else {}
 
     def elapsed_seconds(self) -> float:
-        """Seconds spent so far: those written down, and those since the last sign of life of a living process."""
+        """Seconds spent so far, also those since the last sign of life of a living process."""
         return self.status.seconds + (self.now - self.status.heartbeat if self.status.alive else 0.0)
 
     def tokens_per_s(self, iteration: Iteration) -> float | None:
