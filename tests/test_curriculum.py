@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
-from tac_rl.config.curriculum import CurriculumConfig
+from tac_rl.config.curriculum import CurriculumSection
 from tac_rl.curriculum.sampling import Curriculum
 
 LEVELS = {"easy": 1, "medium": 2, "hard": 3}
-ALL_OPEN = CurriculumConfig(unlock_after=0)
+ALL_OPEN = CurriculumSection(unlock_after=0)
 
 
 def test_a_package_with_variance_is_drawn_more_than_solved_and_hopeless_ones() -> None:
@@ -42,7 +42,7 @@ def test_a_package_not_drawn_for_long_gains_weight() -> None:
 
 
 def test_levels_open_on_success_or_in_time() -> None:
-    curriculum = Curriculum(LEVELS, CurriculumConfig(unlock_after=4, unlock_score=0.5), seed=1)
+    curriculum = Curriculum(LEVELS, CurriculumSection(unlock_after=4, unlock_score=0.5), seed=1)
     assert set(curriculum.weights(0)) == {"easy"}
     assert set(curriculum.weights(4)) == {"easy", "medium"}
     assert set(curriculum.weights(8)) == {"easy", "medium", "hard"}
@@ -51,7 +51,7 @@ def test_levels_open_on_success_or_in_time() -> None:
 
 
 def test_without_the_curriculum_every_package_is_drawn_equally() -> None:
-    curriculum = Curriculum(LEVELS, CurriculumConfig(enabled=False), seed=1)
+    curriculum = Curriculum(LEVELS, CurriculumSection(enabled=False), seed=1)
     curriculum.observe("hard", [1.0, 0.0])
     drawn = Counter(draw.task for i in range(100) for draw in curriculum.draw(i, 3))
     assert drawn == {"easy": 100, "medium": 100, "hard": 100}

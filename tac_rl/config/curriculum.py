@@ -5,7 +5,7 @@ from pydantic import Field
 from tac_rl.config.base import Section
 
 
-class CurriculumConfig(Section):
+class CurriculumSection(Section):
     """How packages are drawn; see `tac_rl/curriculum/sampling.py` for the formula."""
 
     enabled: bool = True

@@ -4,17 +4,17 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tac_rl.config.agent import AgentConfig
+from tac_rl.config.agent import AgentSection
 from tac_rl.config.base import Section
-from tac_rl.config.curriculum import CurriculumConfig
-from tac_rl.config.engine import EngineConfig
-from tac_rl.config.gateway import GatewayConfig
-from tac_rl.config.learner import LearnerConfig
-from tac_rl.config.sandbox import SandboxConfig
-from tac_rl.config.tasks import TasksConfig
+from tac_rl.config.curriculum import CurriculumSection
+from tac_rl.config.engine import EngineSection
+from tac_rl.config.gateway import GatewaySection
+from tac_rl.config.learner import LearnerSection
+from tac_rl.config.sandbox import SandboxSection
+from tac_rl.config.tasks import TasksSection
 
 
-class RolloutsConfig(Section):
+class RolloutsSection(Section):
     """How many attempts an iteration makes, and how they are sampled."""
 
     groups: int = Field(8, ge=1)
@@ -33,7 +33,7 @@ class RolloutsConfig(Section):
     """Of one model call."""
 
 
-class EvaluationConfig(Section):
+class EvaluationSection(Section):
     """The held-out curve. Its instances come from seeds that training never draws."""
 
     every: int = Field(10, ge=0)
@@ -59,14 +59,14 @@ class RunConfig(Section):
     iterations: int = Field(40, ge=1)
     max_minutes: float | None = Field(None, gt=0)
     """No iteration is begun after so many minutes of training; the last evaluation and the report follow."""
-    tasks: TasksConfig = TasksConfig()
-    sandbox: SandboxConfig = SandboxConfig()
-    engine: EngineConfig = EngineConfig()
-    gateway: GatewayConfig = GatewayConfig()
-    agent: AgentConfig = AgentConfig()
-    rollouts: RolloutsConfig = RolloutsConfig()
-    learner: LearnerConfig = LearnerConfig()
-    curriculum: CurriculumConfig = CurriculumConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    tasks: TasksSection = TasksSection()
+    sandbox: SandboxSection = SandboxSection()
+    engine: EngineSection = EngineSection()
+    gateway: GatewaySection = GatewaySection()
+    agent: AgentSection = AgentSection()
+    rollouts: RolloutsSection = RolloutsSection()
+    learner: LearnerSection = LearnerSection()
+    curriculum: CurriculumSection = CurriculumSection()
+    evaluation: EvaluationSection = EvaluationSection()
     keep_adapters: int = Field(3, ge=1)
     """Newest adapters kept on disk besides the first and the best; each is a few MB for the tiny policy."""

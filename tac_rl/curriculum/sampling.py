@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tac_rl.config.curriculum import CurriculumConfig
+from tac_rl.config.curriculum import CurriculumSection
 from tac_rl.curriculum import history
 from tac_rl.curriculum.history import PackageHistory
 
@@ -31,7 +31,7 @@ class Draw:
 class Curriculum:
     """Draws packages, learns from their graded groups. Deterministic given its state."""
 
-    def __init__(self, difficulties: Mapping[str, int], config: CurriculumConfig, seed: int) -> None:
+    def __init__(self, difficulties: Mapping[str, int], config: CurriculumSection, seed: int) -> None:
         """`difficulties`: package name to difficulty level (1 is easiest)."""
         self.difficulties = dict(difficulties)
         self.config = config
