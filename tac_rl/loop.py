@@ -20,6 +20,7 @@ from tac_rl.monitor.progress import Progress
 from tac_rl.rollouts.attempts import Attempts
 from tac_rl.rollouts.evaluation import EvaluationResult
 from tac_rl.rollouts.group import GroupResult
+from tac_rl.rollouts.recording import StoreRecorder
 from tac_rl.rollouts.rollout import PHASES
 from tac_rl.runs.store import RunStore
 from tac_rl.serving.publishing import Publisher
@@ -85,7 +86,8 @@ class TrainingLoop:
         self.store.enter("rollouts")
         with clock("rollouts"):
             draws = self.curriculum.draw(n, self.config.rollouts.groups)
-            groups = await self.attempts.train(n, draws, self.version)
+            recorder = StoreRecorder(self.store, self.progress, "train", iteration=n)
+            groups = await self.attempts.train(n, draws, self.version, recorder)
         for group in groups:
             self.curriculum.observe(group.task, group.scores)
 
@@ -134,11 +136,12 @@ class TrainingLoop:
         evaluation = self.store.begin_evaluation(iteration, self.version, "heldout")
         wanted = self.config.evaluation
         result = await self.attempts.evaluate(
-            evaluation,
+            f"ev{evaluation:04d}",
             version=self.version,
             split="heldout",
             attempts=wanted.final_attempts if final else wanted.attempts,
             temperature=wanted.temperature,
+            recorder=StoreRecorder(self.store, self.progress, "heldout", evaluation=evaluation),
         )
         self.store.finish_evaluation(evaluation, result.as_json(), seconds=time.monotonic() - started)
         self._best = max(self._best, (result.score, self.version))

@@ -1,0 +1,82 @@
+"""The door to training: `python tac_rl/train.py --config configs/tiny_cpu.yaml`."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from tac_rl.assembly import plan_of, training
+from tac_rl.config.loading import load_config
+from tac_rl.config.run import RunConfig
+from tac_rl.doors import add_config_arguments, run_door
+from tac_rl.errors import ConfigError
+from tac_rl.monitor.progress import Progress
+from tac_rl.monitor.report import write_report
+from tac_rl.runs.reader import find_run
+from tac_rl.runs.store import RunStore
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="train.py", description="Train a policy by reinforcement learning.")
+    add_config_arguments(parser, required=False)
+    parser.add_argument("--name", help="name of the new run (default: a readable, unique one)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run (its name or directory)")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where --resume looks for names")
+    parser.add_argument("--dry-run", action="store_true", help="print the config and the plan, start nothing")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: one JSON object")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    args = parse(arguments)
+    if bool(args.config) == bool(args.resume):
+        raise ConfigError("give either --config FILE for a new run or --resume RUN to go on with one")
+    directory = find_run(args.runs_dir, args.resume) if args.resume else None
+    source = directory / "config.yaml" if directory else args.config
+    config = load_config(RunConfig, source, args.overrides)
+    if args.name:
+        config = config.model_copy(update={"name": args.name})
+    if args.dry_run:
+        return dry_run(config, as_json=args.json)
+    if directory:
+        store = RunStore.resume(directory, iterations=config.iterations)
+    else:
+        resolved = config.model_dump(mode="json")
+        store = RunStore.create(
+            config.runs_dir, config.name, resolved, iterations=config.iterations, stem=source.stem
+        )
+    return asyncio.run(train(config, store))
+
+
+async def train(config: RunConfig, store: RunStore) -> int:
+    """Run to the end; the report is written however the run ends."""
+    progress = Progress(config.iterations)
+    try:
+        with store, progress:
+            async with training(config, store, progress) as loop:
+                await loop.run()
+    finally:
+        report = write_report(store.directory)
+    progress.closing_table(store.directory, report)
+    return 0
+
+
+def dry_run(config: RunConfig, *, as_json: bool) -> int:
+    """The resolved config and what would be started."""
+    plan = plan_of(config)
+    resolved = config.model_dump(mode="json")
+    if as_json:
+        print(json.dumps({"config": resolved, "plan": plan}))
+    else:
+        print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
+        print("# What would be started")
+        print(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_door(main))
