@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from tac_rl.assembly import evaluation
 from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
 from tac_rl.doors import run_door
-from tac_rl.monitor.progress import Progress
 from tac_rl.rollouts.evaluation import EvaluationResult, TaskScore
+from tac_rl.rollouts.rollout import RolloutPlan, RolloutResult
 from tac_rl.runs.reader import find_run
 from tac_rl.tasks.packages import SPLITS
 
@@ -59,11 +60,11 @@ async def measure(
     """Base (where asked for) and adapter on the same instances."""
     results: dict[str, EvaluationResult | None] = {"base": None, "adapter": None}
     temperature = config.evaluation.temperature if args.temperature is None else args.temperature
-    with Progress(0, quiet=args.json) as progress:
-        async with evaluation(config, run, args.version, progress) as (attempts, recorder, version):
-            for name, measured in (("base", 0), ("adapter", version)):
-                if (name == "base" and not args.base) or (name == "adapter" and version == 0):
-                    continue
+    async with evaluation(config, run, args.version) as (attempts, version):
+        for name, measured in (("base", 0), ("adapter", version)):
+            if (name == "base" and not args.base) or (name == "adapter" and version == 0):
+                continue
+            with BarRecorder(f"{name} (version {measured})", args.attempts) as recorder:
                 results[name] = await attempts.evaluate(
                     name,
                     version=measured,
@@ -74,6 +75,30 @@ async def measure(
                     attempts_per_instance=args.per_instance,
                 )
     return results
+
+
+class BarRecorder:
+    """A progress bar on standard error for rollouts that no run directory remembers."""
+
+    def __init__(self, label: str, attempts: int) -> None:
+        self._bar = Progress(console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(label, total=attempts)
+
+    def __enter__(self) -> "BarRecorder":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def begin(self, plan: RolloutPlan) -> None: ...
+
+    def phase(self, plan: RolloutPlan, phase: str, turn: int) -> None: ...
+
+    def drop(self, plan: RolloutPlan) -> None: ...
+
+    def end(self, result: RolloutResult) -> None:
+        self._bar.advance(self._task)
 
 
 def as_json(results: Mapping[str, EvaluationResult | None], args: argparse.Namespace) -> dict[str, Any]:

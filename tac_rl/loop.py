@@ -16,7 +16,6 @@ from tac_rl.config.run import RunConfig
 from tac_rl.curriculum.sampling import Curriculum
 from tac_rl.errors import EngineError, RunError
 from tac_rl.learning.base import Group, Learner
-from tac_rl.monitor.progress import Progress
 from tac_rl.rollouts.attempts import Attempts
 from tac_rl.rollouts.evaluation import EvaluationResult
 from tac_rl.rollouts.group import GroupResult
@@ -43,7 +42,6 @@ class TrainingLoop:
         attempts: Attempts,
         learner: Learner,
         publisher: Publisher,
-        progress: Progress,
     ) -> None:
         self.config = config
         self.store = store
@@ -51,7 +49,6 @@ class TrainingLoop:
         self.attempts = attempts
         self.learner = learner
         self.publisher = publisher
-        self.progress = progress
         self.version = store.resume_point.version
         self._evaluated = set(store.resume_point.evaluated)
         self._hopeless = 0
@@ -80,13 +77,12 @@ class TrainingLoop:
         clock = PhaseClock()
         await self._ensure_engine()
         self.store.begin_iteration(n, self.version, weights=self.curriculum.weights(n))
-        self.progress.iteration(n, self.config.rollouts.groups * self.config.rollouts.group_size)
 
         # 1-4: draw packages; every draw is an instance and a group; agents work; checkers grade.
         self.store.enter("rollouts")
         with clock("rollouts"):
             draws = self.curriculum.draw(n, self.config.rollouts.groups)
-            recorder = StoreRecorder(self.store, self.progress, "train", iteration=n)
+            recorder = StoreRecorder(self.store, "train", iteration=n)
             groups = await self.attempts.train(n, draws, self.version, recorder)
         for group in groups:
             self.curriculum.observe(group.task, group.scores)
@@ -123,7 +119,6 @@ class TrainingLoop:
             state={"curriculum": self.curriculum.state()},
         )
         self._prune_adapters()
-        self.progress.iteration_done(n, metrics)
 
     async def evaluate(self, iteration: int, *, final: bool) -> EvaluationResult | None:
         """Measure the current version on held-out instances, unless that was done already."""
@@ -141,11 +136,10 @@ class TrainingLoop:
             split="heldout",
             attempts=wanted.final_attempts if final else wanted.attempts,
             temperature=wanted.temperature,
-            recorder=StoreRecorder(self.store, self.progress, "heldout", evaluation=evaluation),
+            recorder=StoreRecorder(self.store, "heldout", evaluation=evaluation),
         )
         self.store.finish_evaluation(evaluation, result.as_json(), seconds=time.monotonic() - started)
         self._best = max(self._best, (result.score, self.version))
-        self.progress.evaluation_done(iteration, result.full_completion, result.score)
         return result
 
     def _trainable(self, groups: Sequence[GroupResult]) -> list[Group]:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from rich.console import Console
 
 from tac_rl.assembly import plan_of, training
 from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
 from tac_rl.doors import add_config_arguments, run_door
 from tac_rl.errors import ConfigError
-from tac_rl.monitor.progress import Progress
+from tac_rl.monitor.progress import TrainProgress, closing_table
 from tac_rl.monitor.report import write_report
 from tac_rl.runs.reader import find_run
 from tac_rl.runs.store import RunStore
@@ -54,14 +55,16 @@ def main(arguments: Sequence[str]) -> int:
 
 async def train(config: RunConfig, store: RunStore) -> int:
     """Run to the end; the report is written however the run ends."""
-    progress = Progress(config.iterations)
+    console = Console(highlight=False)
+    console.print(f"run {store.name}: watch it with  python tac_rl/monitor.py --watch --run {store.name}")
     try:
-        with store, progress:
-            async with training(config, store, progress) as loop:
+        with store, TrainProgress(store.directory, console):
+            async with training(config, store) as loop:
                 await loop.run()
     finally:
         report = write_report(store.directory)
-    progress.closing_table(store.directory, report)
+    console.print(closing_table(store.directory))
+    console.print(f"report: {report}")
     return 0
 
 

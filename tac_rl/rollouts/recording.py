@@ -1,6 +1,5 @@
-"""Tell the run directory and the progress display of rollouts as they go."""
+"""Tell the run directory of rollouts as they go."""
 
-from tac_rl.monitor.progress import Progress
 from tac_rl.rewards.checkpoints import checkpoint_reward
 from tac_rl.rollouts.outcomes import CONSEQUENCES
 from tac_rl.rollouts.rollout import RolloutPlan, RolloutResult
@@ -14,13 +13,12 @@ class StoreRecorder:
     def __init__(
         self,
         store: RunStore,
-        progress: Progress,
         split: str,
         *,
         iteration: int | None = None,
         evaluation: int | None = None,
     ) -> None:
-        self.store, self.progress, self.split = store, progress, split
+        self.store, self.split = store, split
         self.iteration, self.evaluation = iteration, evaluation
 
     def begin(self, plan: RolloutPlan) -> None:
@@ -67,7 +65,6 @@ class StoreRecorder:
             ),
             _trajectory(result),
         )
-        self.progress.rollout_done(complete=bool(grade and grade.complete))
 
 
 def _trajectory(result: RolloutResult) -> TrajectoryDocument:
