@@ -1,0 +1,18 @@
+"""The `gateway` section: the endpoint between every agent and the engine."""
+
+from pydantic import Field
+
+from tac_rl.config.base import Section
+
+
+class GatewayConfig(Section):
+    """The OpenAI-compatible server on the loopback address."""
+
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port on 127.0.0.1; 0 takes a free one."""
+    call_timeout_s: float = Field(default=300.0, gt=0)
+    """Longest time the engine may take for one call; after that the rollout has an infrastructure failure."""
+    max_calls: int = Field(default=500, ge=1)
+    """Model calls one rollout may make, whatever its agent's own limit is."""
+    max_request_mb: int = Field(default=32, ge=1)
+    """Largest request body in MiB."""

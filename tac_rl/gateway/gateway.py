@@ -1,0 +1,185 @@
+"""The OpenAI-compatible server between every agent and the engine: one URL and one key per rollout.
+
+    /r/<id>/v1/chat/completions    /r/<id>/v1/models    /health
+
+It listens on the loopback address only. Clients get OpenAI's error format for everything, also for
+unknown paths. After `close` a rollout's URL answers 410.
+"""
+
+import asyncio
+import errno
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from tac_rl.config.gateway import GatewayConfig
+from tac_rl.errors import ConfigError, EngineError, GatewayError
+from tac_rl.gateway.protocol import ApiError, completion_body, models_body, parse_request
+from tac_rl.gateway.renderer import Renderer
+from tac_rl.gateway.session import Recording, Session
+from tac_rl.serving.base import Engine, Sampling
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+_HEALTH_TIMEOUT_S = 10.0
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Gateway:
+    """Serves sessions on top of one engine. `start` before `open`, `stop` when done."""
+
+    def __init__(self, engine: Engine, renderer: Renderer, config: GatewayConfig | None = None) -> None:
+        self._engine = engine
+        self._renderer = renderer
+        self._config = config or GatewayConfig()
+        self._sessions: dict[str, Session] = {}
+        self._closed: set[str] = set()
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """Where the server listens, without a path."""
+        return f"http://{HOST}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen; raises `ConfigError` where the configured port is taken."""
+        app = web.Application(middlewares=[_openai_errors], client_max_size=self._config.max_request_mb << 20)
+        app.router.add_post("/r/{session}/v1/chat/completions", self._chat)
+        app.router.add_get("/r/{session}/v1/models", self._models)
+        app.router.add_get("/health", self._health)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        await runner.setup()
+        site = web.TCPSite(runner, HOST, self._config.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                raise ConfigError(
+                    f"gateway.port: {HOST}:{self._config.port} can't be listened on ({error.strerror}); "
+                    "choose another port, or 0 for a free one"
+                ) from error
+            raise GatewayError(f"the gateway can't listen on {HOST}: {error}") from error
+        self._runner = runner
+        self._port = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close every session and the server. Safe to call twice."""
+        for session in list(self._sessions.values()):
+            await self.close(session)
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    async def open(
+        self,
+        rollout_id: str,
+        *,
+        version: int,
+        sampling: Sampling,
+        context_limit: int,
+        max_calls: int | None = None,
+    ) -> Session:
+        """An endpoint for one rollout, pinned to policy `version` and to `sampling`.
+
+        `context_limit` is in tokens, prompt and reply together. Without stop tokens in `sampling`, those of
+        the model's template are used. `sampling.seed` gives every call a seed of its own.
+        """
+        if self._runner is None:
+            raise GatewayError("the gateway is not running; call start() before open()")
+        session = Session(
+            self._engine,
+            self._renderer,
+            rollout_id=rollout_id,
+            version=version,
+            sampling=sampling,
+            context_limit=context_limit,
+            max_calls=max_calls or self._config.max_calls,
+            call_timeout_s=self._config.call_timeout_s,
+            model=f"policy-{version}",
+            url_of=lambda session_id: f"{self.url}/r/{session_id}/v1",
+        )
+        self._sessions[session.id] = session
+        return session
+
+    async def close(self, session: Session) -> Recording:
+        """End a session (calls in flight are given up) and hand out what it recorded."""
+        if self._sessions.pop(session.id, None) is not None:
+            self._closed.add(session.id)
+        return await session.close()
+
+    def _session_of(self, request: web.Request) -> Session:
+        session_id = request.match_info["session"]
+        session = self._sessions.get(session_id)
+        if session is None:
+            if session_id in self._closed:
+                raise ApiError(410, "this rollout is over; its endpoint is closed", code="rollout_closed")
+            raise ApiError(404, "there is no such rollout", code="rollout_not_found")
+        if not session.accepts(request.headers.get("Authorization", "")):
+            raise ApiError(
+                401, "wrong or missing API key", code="invalid_api_key", kind="authentication_error"
+            )
+        return session
+
+    async def _chat(self, request: web.Request) -> web.Response:
+        session = self._session_of(request)
+        try:
+            body = await request.json(loads=json.loads)
+        except (ValueError, RecursionError) as error:
+            raise ApiError.invalid(f"the request body is not JSON: {error}") from error
+        call = await session.complete(parse_request(body))
+        assert call.finish_reason is not None
+        if request.transport is not None and not request.transport.is_closing():
+            call.delivered = True
+        return _json(
+            completion_body(
+                f"chatcmpl-{session.id[:8]}-{call.index}",
+                session.endpoint.model,
+                call.reply,
+                call.finish_reason,
+                call.prompt_tokens(),
+                len(call.completion_ids),
+            )
+        )
+
+    async def _models(self, request: web.Request) -> web.Response:
+        return _json(models_body([self._session_of(request).endpoint.model]))
+
+    async def _health(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(_HEALTH_TIMEOUT_S):
+                await self._engine.check()
+        except (EngineError, TimeoutError) as error:
+            raise ApiError(
+                503, f"the engine does not answer: {error}", code="engine_failed", kind="server_error"
+            ) from error
+        return _json({"status": "ok", "engine": self._engine.kind, "sessions": len(self._sessions)})
+
+
+@web.middleware
+async def _openai_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Whatever goes wrong, the answer has OpenAI's error format."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return _error(error)
+    except web.HTTPException as error:
+        return _error(ApiError(error.status, error.text or error.reason))
+    except RecursionError:
+        return _error(ApiError.invalid("the request is nested too deep"))
+    except Exception as error:
+        log.exception("gateway: a call failed")
+        return _error(ApiError(500, f"{type(error).__name__}: {error}", kind="server_error"))
+
+
+def _error(error: ApiError) -> web.Response:
+    return _json(error.body, status=error.status, headers=error.headers)
+
+
+def _json(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.json_response(body, status=status, headers=headers)
