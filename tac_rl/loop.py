@@ -102,7 +102,7 @@ class TrainingLoop:
         self.store.enter("publish")
         with clock("publish"):
             report = await self.publisher.publish(
-                step.adapter, self.version + 1, unchanged=bool(step.skipped)
+                step.adapter, self.version + 1, weights_unchanged=bool(step.skipped)
             )
         self.store.record_publish(
             report.version, seconds=report.seconds, shift=report.probe_shift, error=report.probe_error
@@ -164,9 +164,10 @@ class TrainingLoop:
             await self.publisher.engine.check()
         except EngineError as error:
             self.store.event("engine_restart", str(error))
-            await self.publisher.restart(
-                self.store.adapter_path(self.version) if self.version else None, self.version
-            )
+            await self.publisher.engine.stop()
+            await self.publisher.engine.start()
+            adapter = self.store.adapter_path(self.version) if self.version else None
+            await self.publisher.restore(adapter, self.version)
 
     def _prune_adapters(self) -> None:
         """Keep the newest, the first and the best-evaluated adapters; the others cost disk for nothing."""

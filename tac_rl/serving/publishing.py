@@ -58,6 +58,11 @@ class Publisher:
         self._current = BASE_VERSION
 
     @property
+    def engine(self) -> Engine:
+        """The engine that is published to."""
+        return self._engine
+
+    @property
     def current(self) -> int:
         """The newest version that proved itself; new leases get it."""
         return self._current
@@ -89,6 +94,17 @@ class Publisher:
         self._current = version
         await self._retire_unused()
         return report
+
+    async def restore(self, adapter: Path | None, version: int) -> None:
+        """Serve `version` with an engine that was just (re)started: a resumed run, or one whose engine died.
+
+        `adapter` is None for the base. It must agree with its probe, as for `publish`. Leases of the engine
+        before are forgotten: their rollouts failed with it.
+        """
+        self._leases.clear()
+        self._current = BASE_VERSION
+        if adapter is not None:
+            await self.publish(adapter, version)
 
     def _prove(
         self,
