@@ -5,7 +5,7 @@ from pydantic import Field
 from tac_rl.config.base import Section
 
 
-class AgentConfig(Section):
+class AgentSection(Section):
     """The agent and its limits."""
 
     name: str = "toolcall"

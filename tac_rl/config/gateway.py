@@ -5,7 +5,7 @@ from pydantic import Field
 from tac_rl.config.base import Section
 
 
-class GatewayConfig(Section):
+class GatewaySection(Section):
     """The OpenAI-compatible server on the loopback address."""
 
     port: int = Field(default=0, ge=0, le=65535)

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from tac_rl.agents.base import Endpoint
 from tac_rl.errors import EngineError
@@ -67,7 +66,7 @@ class Session:
     def accepts(self, authorization: str) -> bool:
         """Whether an `Authorization` header carries this session's key (compared in constant time)."""
         expected = f"Bearer {self.endpoint.api_key}"
-        return hmac.compare_digest(authorization.encode(), expected.encode())
+        return hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), expected.encode())
 
     async def complete(self, request: ChatRequest) -> Call:
         """Answer one chat request: the call, with its reply. Raises `ApiError` for every other answer."""
@@ -162,15 +161,15 @@ class Session:
         try:
             async with asyncio.timeout(self._call_timeout_s):
                 completion = await self._engine.generate(prompt_ids, sampling, self.version)
-            _check(completion)
-        except TimeoutError:
-            self._fail(f"the engine took more than {self._call_timeout_s:g} s for one call")
-        except Exception as error:
-            self._fail(f"{type(error).__name__}: {error}")
-        else:
-            self._finish(call, completion, tools_allowed)
-        finally:
             call.engine_seconds = time.perf_counter() - started
+            _check(completion)
+            self._finish(call, completion, tools_allowed)
+        except TimeoutError:
+            self.fail(f"the engine took more than {self._call_timeout_s:g} s for one call")
+        except Exception as error:
+            self.fail(f"{type(error).__name__}: {error}")
+        finally:
+            call.engine_seconds = call.engine_seconds or time.perf_counter() - started
 
     def _finish(self, call: Call, completion: Completion, tools_allowed: bool) -> None:
         call.completion_ids = tuple(completion.token_ids)
@@ -184,7 +183,8 @@ class Session:
         digest = extend_digest(call.prompt_digest, normalise(call.reply, 0))
         self._by_reply[digest] = call
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """Mark the rollout as failed by a part of ours; further calls are answered 503."""
         if self.infrastructure_error is None:
             self.infrastructure_error = reason
 

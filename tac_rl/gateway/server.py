@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tac_rl.config.gateway import GatewayConfig
+from tac_rl.config.gateway import GatewaySection
 from tac_rl.errors import ConfigError, EngineError, GatewayError
 from tac_rl.gateway.protocol import ApiError, completion_body, models_body, parse_request
 from tac_rl.gateway.renderer import Renderer
@@ -32,10 +32,10 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Gateway:
     """Serves sessions on top of one engine. `start` before `open`, `stop` when done."""
 
-    def __init__(self, engine: Engine, renderer: Renderer, config: GatewayConfig | None = None) -> None:
+    def __init__(self, engine: Engine, renderer: Renderer, config: GatewaySection | None = None) -> None:
         self._engine = engine
         self._renderer = renderer
-        self._config = config or GatewayConfig()
+        self._config = config or GatewaySection()
         self._sessions: dict[str, Session] = {}
         self._closed: set[str] = set()
         self._runner: web.AppRunner | None = None
@@ -129,10 +129,16 @@ class Gateway:
     async def _chat(self, request: web.Request) -> web.Response:
         session = self._session_of(request)
         try:
-            body = await request.json(loads=json.loads)
+            body = json.loads(await request.read())
         except (ValueError, RecursionError) as error:
             raise ApiError.invalid(f"the request body is not JSON: {error}") from error
-        call = await session.complete(parse_request(body))
+        try:
+            call = await session.complete(parse_request(body))
+        except (ApiError, RecursionError):
+            raise
+        except Exception as error:
+            session.fail(f"the gateway failed: {type(error).__name__}: {error}")
+            raise
         assert call.finish_reason is not None
         if request.transport is not None and not request.transport.is_closing():
             call.delivered = True

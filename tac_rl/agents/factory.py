@@ -1,0 +1,41 @@
+"""From an agent's name in the config or on the command line to the agent."""
+
+from pathlib import Path
+
+from tac_rl.agents.base import Agent
+from tac_rl.agents.scripted import Demonstrator, NopAgent, OracleAgent, script_demonstrator
+from tac_rl.agents.toolcall import ToolCallAgent
+from tac_rl.config.agent import AgentSection
+from tac_rl.errors import ConfigError
+
+AGENTS = ("toolcall", "oracle", "nop", "script:FILE")
+
+
+def make_agent(
+    spec: str, config: AgentSection | None = None, *, demonstrator: Demonstrator | None = None
+) -> Agent:
+    """The agent that `spec` names (one of `AGENTS`).
+
+    `demonstrator` is what `oracle` runs; an agent serves any number of rollouts, so give the oracle of one
+    package its own. Raises `ConfigError` for an unknown name, an unreadable script, an oracle without one.
+    """
+    if spec == "toolcall":
+        return ToolCallAgent(call_timeout_s=(config or AgentSection()).call_timeout_s)
+    if spec == "nop":
+        return NopAgent()
+    if spec == "oracle":
+        if demonstrator is None:
+            raise ConfigError("agent oracle: this task package has no demonstrator to run")
+        return OracleAgent(demonstrator)
+    if spec.startswith("script:"):
+        return OracleAgent(script_demonstrator(_commands(Path(spec.removeprefix("script:")))), name=spec)
+    raise ConfigError(f"agent: there is no {spec!r}; use one of {', '.join(AGENTS)}")
+
+
+def _commands(path: Path) -> list[str]:
+    """The commands in a script file, one a line; empty lines are skipped."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"agent script:{path}: can't read the file: {error}") from error
+    return [line for line in lines if line.strip()]
