@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from tac_rl.errors import TacRlError
+from tac_rl.errors import InfrastructureError, TacRlError
 
 EXIT_USER_ERROR = 2
 """A mistake that the message tells how to fix."""
@@ -37,8 +37,12 @@ def run_door(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | No
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
     except TacRlError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        return _tell(error)
+    except ExceptionGroup as group:  # what tasks of a group raised
+        known = _first_known(group)
+        if known is None:
+            raise
+        return _tell(known)
     except BrokenPipeError:  # the reader of our output went away (a pager, head)
         sys.stderr.close()
         return 0
@@ -49,3 +53,19 @@ def run_door(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | No
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _tell(error: TacRlError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return EXIT_INFRASTRUCTURE if isinstance(error, InfrastructureError) else EXIT_USER_ERROR
+
+
+def _first_known(group: ExceptionGroup[Exception]) -> TacRlError | None:
+    """The first `TacRlError` in a tree of exceptions that holds nothing else."""
+    known, others = group.split(TacRlError)
+    if known is None or others is not None:
+        return None
+    first: BaseException = known
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, TacRlError) else None

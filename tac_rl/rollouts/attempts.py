@@ -36,14 +36,17 @@ class Attempts:
     ) -> list[GroupResult]:
         """One group for each draw, of the training split."""
         groups = [
-            self._plans(
-                group_id=f"it{iteration:04d}-g{position}",
-                package=self.packages[draw.task],
-                seed=split_seed("train", draw.instance_index),
-                count=self.config.rollouts.group_size,
-                version=version,
-                temperature=self.config.rollouts.temperature,
-            )
+            [
+                self.plan(
+                    self.packages[draw.task],
+                    split_seed("train", draw.instance_index),
+                    version=version,
+                    temperature=self.config.rollouts.temperature,
+                    group_id=f"it{iteration:04d}-g{position}",
+                    number=number,
+                )
+                for number in range(self.config.rollouts.group_size)
+            ]
             for position, draw in enumerate(draws)
         ]
         return await self._run(groups, recorder)
@@ -65,53 +68,54 @@ class Attempts:
         """
         packages = list((self.packages | self.heldout_packages).values())
         groups = [
-            self._plans(
-                group_id=f"{label}-g{position}",
-                package=packages[position % len(packages)],
-                seed=split_seed(split, position // len(packages)),
-                count=attempts_per_instance,
-                version=version,
-                temperature=temperature,
-            )
+            [
+                self.plan(
+                    packages[position % len(packages)],
+                    split_seed(split, position // len(packages)),
+                    version=version,
+                    temperature=temperature,
+                    group_id=f"{label}-g{position}",
+                    number=number,
+                )
+                for number in range(attempts_per_instance)
+            ]
             for position in range(ceil(attempts / attempts_per_instance))
         ]
         results = await self._run(groups, recorder)
         roles: Mapping[str, str] = {package.name: package.role for package in packages}
         return summarise(results, roles, split=split, version=version)
 
-    def _plans(
+    def plan(
         self,
-        *,
-        group_id: str,
         package: TaskPackage,
         seed: int,
-        count: int,
+        *,
         version: int,
         temperature: float,
-    ) -> list[RolloutPlan]:
-        instance = package.instantiate(seed)
+        group_id: str = "attempt",
+        number: int = 0,
+    ) -> RolloutPlan:
+        """One rollout of the package's instance `seed`; its random stream follows from its id."""
         rollouts, agent = self.config.rollouts, self.config.agent
-        return [
-            RolloutPlan(
-                rollout_id=f"{group_id}-r{number}",
-                group_id=group_id,
-                package=package,
-                instance=instance,
-                version=version,
-                sampling=Sampling(
-                    temperature=temperature,
-                    top_p=rollouts.top_p,
-                    max_tokens=rollouts.max_tokens,
-                    seed=_stream(self.config.seed, f"{group_id}-r{number}"),
-                ),
-                limits=AgentLimits(
-                    max_turns=package.max_turns or agent.max_turns,
-                    seconds=agent.seconds,
-                    max_malformed=agent.max_malformed,
-                ),
-            )
-            for number in range(count)
-        ]
+        rollout_id = f"{group_id}-r{number}"
+        return RolloutPlan(
+            rollout_id=rollout_id,
+            group_id=group_id,
+            package=package,
+            instance=package.instantiate(seed),
+            version=version,
+            sampling=Sampling(
+                temperature=temperature,
+                top_p=rollouts.top_p,
+                max_tokens=rollouts.max_tokens,
+                seed=_stream(self.config.seed, rollout_id),
+            ),
+            limits=AgentLimits(
+                max_turns=package.max_turns or agent.max_turns,
+                seconds=agent.seconds,
+                max_malformed=agent.max_malformed,
+            ),
+        )
 
     async def _run(
         self, groups: Sequence[Sequence[RolloutPlan]], recorder: Recorder

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tac_rl.agents.base import Agent, AgentLimits, AgentStep, Workplace
-from tac_rl.errors import InfrastructureError
+from tac_rl.errors import InfrastructureError, TaskError
 from tac_rl.gateway.gateway import Gateway
-from tac_rl.gateway.session import Recording
+from tac_rl.gateway.recording import Recording
 from tac_rl.learning.base import Row
 from tac_rl.rollouts.outcomes import CONSEQUENCES, Outcome, outcome_of
 from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider, SandboxSpec
@@ -119,7 +119,7 @@ async def run_rollout(
     turns = 0
     try:
         outcome, grade_found, turns, detail = await _attempt(plan, workshop, progress, note, on_phase)
-    except InfrastructureError as error:
+    except (InfrastructureError, TaskError) as error:  # a package that can't be laid out is no fault of the policy
         outcome, detail = Outcome.INFRASTRUCTURE_FAILED, f"{type(error).__name__}: {error}"
     recording = progress.recording
     if recording is not None:

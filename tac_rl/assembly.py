@@ -1,0 +1,205 @@
+"""Build the parts that a config names, wire them, and take them down again: what every door stands on."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tac_rl.agents.base import Agent, AgentStep
+from tac_rl.agents.factory import make_agent
+from tac_rl.config.run import RunConfig
+from tac_rl.curriculum.sampling import Curriculum
+from tac_rl.errors import ConfigError, RunError
+from tac_rl.gateway.gateway import Gateway
+from tac_rl.gateway.renderer import Renderer
+from tac_rl.learning.process import ProcessLearner
+from tac_rl.loop import TrainingLoop
+from tac_rl.rollouts.attempts import Attempts
+from tac_rl.rollouts.rollout import RolloutResult, Workshop, run_rollout
+from tac_rl.runs.reader import RunReader
+from tac_rl.runs.store import RunStore
+from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
+from tac_rl.sandboxes.select import make_provider
+from tac_rl.serving.base import BASE_VERSION
+from tac_rl.serving.publishing import Publisher
+from tac_rl.serving.build import build_engine, choose_engine
+from tac_rl.tasks.packages import TaskPackage, choose_packages, load_package
+
+DEFAULT_CONTEXT = 4096
+"""Tokens of prompt and completion together, where neither the config nor the model says."""
+
+
+@asynccontextmanager
+async def training(config: RunConfig, store: RunStore) -> AsyncIterator[TrainingLoop]:
+    """Everything that a run needs, started at the store's resume point."""
+    packages, heldout = choose_packages(config.tasks)
+    learner = ProcessLearner(
+        config.learner,
+        model_path=config.model,
+        scratch=store.directory / "scratch",
+        log=store.logs / "learner.log",
+        iterations=config.iterations,
+        seed=config.seed,
+        temperature=config.rollouts.temperature,
+    )
+    async with AsyncExitStack() as stack:
+        provider = await _sandboxes(config, stack)
+        publisher, gateway = await _served_model(config, stack, store.logs)
+        stack.push_async_callback(learner.stop)
+        point = store.resume_point
+        await learner.start(point.adapter)
+        await publisher.restore(point.adapter, point.version)
+        yield TrainingLoop(
+            config,
+            store,
+            Curriculum({p.name: p.difficulty for p in packages}, config.curriculum, config.seed),
+            Attempts(config, packages, heldout, _workshop(config, provider, gateway)),
+            learner,
+            publisher,
+        )
+
+
+@asynccontextmanager
+async def evaluation(
+    config: RunConfig, run: Path, version: int | None
+) -> AsyncIterator[tuple[Attempts, int]]:
+    """A run's adapter beside its base model, without a learner; gives the version that is served.
+
+    `version` None means the newest; 0 serves the base alone.
+    """
+    packages, heldout = choose_packages(config.tasks)
+    adapter, number = _adapter_of(run, version)
+    async with AsyncExitStack() as stack:
+        provider = await _sandboxes(config, stack)
+        logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
+        publisher, gateway = await _served_model(config, stack, logs)
+        await publisher.restore(adapter, number)
+        yield Attempts(config, packages, heldout, _workshop(config, provider, gateway)), number
+
+
+async def single_attempt(
+    config: RunConfig,
+    *,
+    task: Path,
+    seed: int,
+    agent: str,
+    run: Path | None,
+    temperature: float,
+    on_instruction: Callable[[str], None],
+    watch: Callable[[AgentStep], None],
+) -> RolloutResult:
+    """One attempt at one instance of the package in the folder `task`."""
+    package = load_package(task)
+    config = config.model_copy(update={"agent": config.agent.model_copy(update={"name": agent})})
+    async with AsyncExitStack() as stack:
+        provider = await _sandboxes(config, stack)
+        gateway, version = None, BASE_VERSION
+        if _agent_for(config)(package).uses_model:
+            logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
+            publisher, gateway = await _served_model(config, stack, logs)
+            if run is not None:
+                adapter, version = _adapter_of(run, None)
+                await publisher.restore(adapter, version)
+        workshop = _workshop(config, provider, gateway)
+        plan = Attempts(config, [package], [], workshop).plan(
+            package, seed, version=version, temperature=temperature
+        )
+        on_instruction(plan.instance.instruction)
+        return await run_rollout(plan, workshop, watch=watch)
+
+
+def plan_of(config: RunConfig) -> dict[str, Any]:
+    """What `train.py` would start, as plain JSON; checks everything that can be checked without starting."""
+    packages, heldout = choose_packages(config.tasks)
+    make_provider(config.sandbox).check()
+    Renderer.from_path(config.model)
+    engine, reason = choose_engine(config.engine)
+    rollouts = config.rollouts
+    return {
+        "engine": engine,
+        "engine_reason": reason,
+        "model": str(config.model),
+        "context_limit": context_limit(config),
+        "sandbox": config.sandbox.kind,
+        "agent": config.agent.name,
+        "packages": [
+            {"name": p.name, "role": p.role, "difficulty": p.difficulty, "held_out": p in heldout}
+            for p in (*packages, *heldout)
+        ],
+        "iterations": config.iterations,
+        "rollouts_per_iteration": rollouts.groups * rollouts.group_size,
+        "processes": [
+            f"engine: {engine}",
+            "learner: LoRA",
+            f"sandboxes: up to {rollouts.concurrency} at once, and one for each grading",
+        ],
+        "run_directory": str(config.runs_dir / (config.name or "(a new name)")),
+    }
+
+
+def context_limit(config: RunConfig) -> int:
+    """Tokens of prompt and completion together: as configured, else as the model's config says."""
+    if config.engine.max_model_len is not None:
+        return config.engine.max_model_len
+    try:
+        model = json.loads((config.model / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model: {config.model} is not a model folder: {error}") from error
+    return min(int(model.get("max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT)
+
+
+async def _sandboxes(config: RunConfig, stack: AsyncExitStack) -> SandboxProvider:
+    provider = make_provider(config.sandbox)
+    provider.check()
+    stack.push_async_callback(provider.close)
+    return provider
+
+
+async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) -> tuple[Publisher, Gateway]:
+    engine = build_engine(config.engine, config.model)
+    stack.push_async_callback(engine.stop)
+    await engine.start()
+    gateway = Gateway(engine, Renderer.from_path(config.model), config.gateway)
+    stack.push_async_callback(gateway.stop)
+    await gateway.start()
+    return Publisher(engine, config.engine.publish), gateway
+
+
+def _workshop(config: RunConfig, provider: SandboxProvider, gateway: Gateway | None) -> Workshop:
+    sandbox = config.sandbox
+    return Workshop(
+        sandboxes=provider,
+        sandbox_limits=SandboxLimits(
+            memory_mb=sandbox.memory_mb,
+            processes=sandbox.processes,
+            disk_mb=sandbox.disk_mb,
+            output_bytes=sandbox.output_bytes,
+            exec_seconds=sandbox.exec_seconds,
+        ),
+        agent_for=_agent_for(config),
+        gateway=gateway,
+        context_limit=context_limit(config) if gateway is not None else DEFAULT_CONTEXT,
+    )
+
+
+def _agent_for(config: RunConfig) -> Callable[[TaskPackage], Agent]:
+    return lambda package: make_agent(config.agent, oracle=package.oracle)
+
+
+def _adapter_of(run: Path, version: int | None) -> tuple[Path | None, int]:
+    """The adapter directory of a run's version; the newest where `version` is None."""
+    if version == BASE_VERSION:
+        return None, BASE_VERSION
+    with RunReader(run) as reader:
+        versions = {v.version: v.path for v in reader.versions()}
+    if not versions and version is None:
+        return None, BASE_VERSION
+    number = max(versions) if version is None else version
+    path = versions.get(number)
+    if path is None or not path.is_dir():
+        kept = sorted(v for v, folder in versions.items() if folder.is_dir())
+        raise RunError(f"{run}: version {number} is not there (kept: {', '.join(map(str, kept)) or 'none'})")
+    return path, number
+
