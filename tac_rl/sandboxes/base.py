@@ -85,6 +85,13 @@ class Sandbox(Protocol):
         """The workspace as an uncompressed tar (no devices, sockets or fifos; symlinks as symlinks)."""
         ...
 
+    async def reset(self) -> None:
+        """Kill everything and empty every writable folder: a fresh workspace in milliseconds.
+
+        For commands that are trusted (oracles, demonstrations); a rollout gets a sandbox of its own.
+        """
+        ...
+
     async def stop(self) -> None:
         """Kill every process and remove every trace on the host. Safe to call twice, and after a crash."""
         ...

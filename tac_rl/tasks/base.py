@@ -19,7 +19,7 @@ class TaskInstance:
     """Laid out in the workspace before the attempt (relative paths)."""
     executable: frozenset[str] = frozenset()
     setup: tuple[str, ...] = ()
-    """Shell commands run in the sandbox after the files are laid out and before the agent comes (git history and the like)."""
+    """Shell commands run after the files are laid out and before the agent comes (git history and the like)."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Hidden facts, for the checker only (JSON values)."""
 

@@ -2,7 +2,7 @@
 
 import re
 
-from tac_rl.tasks.authoring import Slip, WrongEnding, Work
+from tac_rl.tasks.authoring import Slip, Work, WrongEnding
 
 COLUMNS = ("net", "gross", "bonus", "paid")
 

@@ -17,7 +17,9 @@ def make(rng: random.Random) -> Made:
     rows = [{column: base[column] + rng.randint(0, 99) for column in COLUMNS} for _ in people]
     column = rng.choice(COLUMNS)
     lines = ["name," + ",".join(COLUMNS)]
-    lines += [f"{name}," + ",".join(str(row[c]) for c in COLUMNS) for name, row in zip(people, rows, strict=True)]
+    lines += [
+        f"{name}," + ",".join(str(row[c]) for c in COLUMNS) for name, row in zip(people, rows, strict=True)
+    ]
     settings = [f"owner {rng.choice(FIRST_NAMES)}", f"column {column}", f"office {department}"]
     rng.shuffle(settings)
     return Made(

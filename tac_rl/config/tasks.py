@@ -1,0 +1,22 @@
+"""The tasks section of the config: which packages a run trains on, and which it only evaluates."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from tac_rl.config.base import Section
+
+
+class TasksSection(Section):
+    """Which task packages the run uses. Names may be patterns, such as `finance-*`."""
+
+    path: Path = Path("tasks")
+    """The folder that holds the packages."""
+    include: tuple[str, ...] = ()
+    """Packages to use; empty means all."""
+    exclude: tuple[str, ...] = ()
+    """Packages to leave out altogether."""
+    heldout: tuple[str, ...] = ()
+    """Packages that are evaluated and never trained on."""
+    max_difficulty: int = Field(3, ge=1, le=5)
+    """Packages above this difficulty are left out."""

@@ -1,0 +1,155 @@
+"""Grade what an attempt left behind: in a sandbox of its own, with an evaluator that agents never see.
+
+Two ways to fail, kept apart: whatever the *workspace* holds, there is a grade; where the *evaluator*
+raises, hangs, floods its output or returns nonsense, there is a `GradingError`, never a 0.
+"""
+
+import functools
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tac_rl.errors import GradingError
+from tac_rl.sandboxes.base import WORKSPACE, ExecResult, Sandbox, SandboxLimits, SandboxProvider, SandboxSpec
+from tac_rl.tasks.base import Checkpoint, Grade, TaskInstance
+from tac_rl.tasks.packages import TaskPackage
+
+UTILS = "/tmp/utils"
+"""Where the kit, the evaluator and the job lie in the grading sandbox. (`/utils`, TAC's place, can't be written.)"""
+
+LIMITS = SandboxLimits(disk_mb=256, exec_seconds=30.0)
+"""Room for the workspace twice, as an archive and unpacked."""
+
+# Isolated from the environment and without site-packages: an evaluator has the standard library only.
+_COMMAND = f"exec /usr/bin/env python3 -I -S {UTILS}/grade.py"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the grading sandbox is told, and how its answer is recognised."""
+
+    nonce: str
+    facts: Mapping[str, Any]
+    trajectory: str
+    may_run: bool
+
+    def to_json(self) -> bytes:
+        return json.dumps(
+            {
+                "nonce": self.nonce,
+                "facts": self.facts,
+                "trajectory": self.trajectory,
+                "may_run": self.may_run,
+                "workspace": WORKSPACE,
+            }
+        ).encode()
+
+
+async def grade(
+    instance: TaskInstance,
+    package: TaskPackage,
+    workspace_tar: bytes,
+    trajectory: str,
+    provider: SandboxProvider,
+    *,
+    limits: SandboxLimits = LIMITS,
+) -> Grade:
+    """Grade the workspace in `workspace_tar` (as `Sandbox.export` makes it).
+
+    An evaluator may run programs that the agent wrote. Where such a program brings the grading down, the
+    workspace is graded once more with those programs yielding nothing: sabotage never pays, and is never
+    mistaken for a failure of ours. Raises `GradingError` where the evaluator itself fails, `SandboxError`
+    where the sandbox does.
+    """
+    where = f"task {instance.task}, seed {instance.seed}"
+    for may_run in (True, False):
+        job = _Job(secrets.token_hex(16), instance.facts, trajectory, may_run)
+        sandbox = await provider.start(SandboxSpec(name=f"grading-{secrets.token_hex(6)}", limits=limits))
+        try:
+            result = await run_evaluator(sandbox, package, job.to_json(), workspace_tar)
+        finally:
+            await sandbox.stop()
+        if may_run and _programs_ran_and_no_result(result, job.nonce):
+            continue
+        return parse_result(result, job.nonce, where)
+    raise AssertionError("unreachable: the second round returns or raises")
+
+
+async def run_evaluator(
+    sandbox: Sandbox, package: TaskPackage, job: bytes, workspace_tar: bytes
+) -> ExecResult:
+    """Put everything that grading needs into a fresh sandbox, and run it."""
+    files = {f"{UTILS}/{name}": source for name, source in kit().items()}
+    files[f"{UTILS}/evaluator.py"] = package.evaluator
+    files[f"{UTILS}/job.json"] = job
+    files[f"{UTILS}/workspace.tar"] = workspace_tar
+    await sandbox.put(files)
+    return await sandbox.exec(_COMMAND)
+
+
+@functools.cache
+def kit() -> Mapping[str, bytes]:
+    """The files of `grading_kit/`, by name."""
+    folder = Path(__file__).parent / "grading_kit"
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.py"))}
+
+
+def _programs_ran_and_no_result(result: ExecResult, nonce: str) -> bool:
+    lines = result.output.splitlines()
+    return f"{nonce} runs" in lines and not any(line.startswith(f"{nonce} result ") for line in lines)
+
+
+def parse_result(result: ExecResult, nonce: str, where: str) -> Grade:
+    """The grade on the one line that starts with the nonce; `GradingError` for anything else."""
+    printed = result.output[-1000:].strip()
+    if result.timed_out:
+        raise GradingError(
+            f"{where}: the evaluator did not end in {result.seconds:.0f} s; it printed {printed!r}"
+        )
+    if result.truncated:
+        raise GradingError(f"{where}: the evaluator flooded its output; the end of it: {printed[-200:]!r}")
+    prefix = f"{nonce} result "
+    lines = [line.removeprefix(prefix) for line in result.output.splitlines() if line.startswith(prefix)]
+    if len(lines) != 1 or result.exit_code != 0:
+        raise GradingError(f"{where}: the evaluator failed (exit code {result.exit_code}): {printed!r}")
+    try:
+        document = json.loads(lines[0])
+    except ValueError as error:
+        raise GradingError(f"{where}: the evaluator's result is no JSON: {error}") from None
+    try:
+        return grade_from_result(document)
+    except ValueError as error:
+        raise GradingError(f"{where}: the evaluator's result is malformed: {error}") from None
+
+
+def grade_from_result(document: object) -> Grade:
+    """TAC's result JSON, strictly: `{"checkpoints": [{"total", "result"}], "final_score": {...}}`.
+
+    Booleans count as 0 and 1, as TAC's evaluators write them. `ValueError` names what is wrong.
+    """
+    if not isinstance(document, dict) or set(document) != {"checkpoints", "final_score"}:
+        raise ValueError("it must have the keys checkpoints and final_score, and no other")
+    entries = document["checkpoints"]
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("checkpoints must be a list that is not empty")
+    checkpoints = tuple(Checkpoint(*_points(e, f"checkpoints[{i}]")) for i, e in enumerate(entries))
+    total, result = _points(document["final_score"], "final_score")
+    if total != sum(checkpoint.total for checkpoint in checkpoints):
+        raise ValueError(f"final_score.total is {total}, not the sum of the checkpoints' totals")
+    if total == 0:
+        raise ValueError("final_score.total is 0, so nothing can be earned")
+    return Grade(checkpoints, total, result)
+
+
+def _points(entry: object, where: str) -> tuple[int, int]:
+    if not isinstance(entry, dict) or set(entry) != {"total", "result"}:
+        raise ValueError(f"{where} must have the keys total and result, and no other")
+    total, result = entry["total"], entry["result"]
+    if not isinstance(total, int) or not isinstance(result, int):
+        raise ValueError(f"{where}: total and result must be integers, not {total!r} and {result!r}")
+    if not 0 <= result <= total:
+        raise ValueError(f"{where}: result {result} is not between 0 and the total {total}")
+    return int(total), int(result)
