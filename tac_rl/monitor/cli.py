@@ -15,6 +15,7 @@ from rich.live import Live
 from tac_rl.errors import TacRlError
 from tac_rl.monitor.dashboard import dashboard
 from tac_rl.monitor.health import PROGRESS_SECONDS
+from tac_rl.monitor.report import write_report
 from tac_rl.monitor.snapshot import Snapshot, take_snapshot
 from tac_rl.runs.reader import find_run
 
@@ -56,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         directory = find_run(args.runs_dir, args.run)
         snapshot = take_snapshot(directory, progress_seconds=args.stalled_after)
-        if args.json:
+        if args.report:
+            print(write_report(directory))
+        elif args.json:
             print(json.dumps(snapshot.to_json(), allow_nan=False))
         elif args.watch:
             snapshot = watch(directory, args.stalled_after)

@@ -19,7 +19,7 @@ WIDE = 150
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PALETTE = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_black")
 _HEALTH = {"healthy": "green", "degraded": "yellow", "stalled": "red"}
-_QUIET = ("publish", "resume", "start", "finish", "note")
+QUIET_EVENTS = ("publish", "resume", "start", "finish", "note")
 """Kinds of events that need no colour."""
 
 
@@ -69,9 +69,11 @@ def _head(snapshot: Snapshot, width: int) -> list[Text]:
     if remaining is not None:
         times += f", about {duration(remaining)} left"
     label = f"iteration {snapshot.finished}/{status.iterations}  "
-    bar = _bar(snapshot.finished / max(1, status.iterations), max(10, width - len(label) - len(times) - 2))
+    progress_bar = bar(
+        snapshot.finished / max(1, status.iterations), max(10, width - len(label) - len(times) - 2)
+    )
     problems = [Text(f"! {one_line(problem)}", style) for problem in health.problems[:3]]
-    return [_spread(left, right, width), Text.assemble(label, bar, "  ", times), *problems]
+    return [_spread(left, right, width), Text.assemble(label, progress_bar, "  ", times), *problems]
 
 
 def _learning(snapshot: Snapshot, width: int) -> list[Text]:
@@ -169,7 +171,7 @@ def _events(snapshot: Snapshot, width: int, room: int) -> list[Text]:
         return []
     lines = [_title("events", width)]
     for event in snapshot.events[-min(room - 1, 12) :]:
-        style = "" if event.kind in _QUIET else "yellow"
+        style = "" if event.kind in QUIET_EVENTS else "yellow"
         clock = time.strftime("%H:%M:%S", time.localtime(event.time))
         lines.append(
             Text.assemble(
@@ -243,7 +245,7 @@ def spark(values: Sequence[float | None], width: int, *, top: float | None = Non
     return "".join(_BLOCKS[min(7, max(0, int((v - low) / (high - low) * 8)))] for v in kept)
 
 
-def _bar(share: float, width: int) -> Text:
+def bar(share: float, width: int) -> Text:
     full = min(width, max(0, round(share * width)))
     return Text("━" * full, "cyan").append("─" * (width - full), "bright_black")
 
