@@ -24,7 +24,7 @@ LIMITS = SandboxLimits(disk_mb=256, exec_seconds=30.0)
 """Room for the workspace twice, as an archive and unpacked."""
 
 # Isolated from the environment and without site-packages: an evaluator has the standard library only.
-_COMMAND = f"exec /usr/bin/env python3 -I -S {UTILS}/grade.py"
+_COMMAND = f"python3 -I -S {UTILS}/grade.py"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ async def grade(
             result = await run_evaluator(sandbox, package, job.to_json(), workspace_tar)
         finally:
             await sandbox.stop()
-        if may_run and _programs_ran_and_no_result(result, job.nonce):
+        if may_run and _brought_down_by_programs(result, job.nonce):
             continue
         return parse_result(result, job.nonce, where)
     raise AssertionError("unreachable: the second round returns or raises")
@@ -97,9 +97,11 @@ def kit() -> Mapping[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.py"))}
 
 
-def _programs_ran_and_no_result(result: ExecResult, nonce: str) -> bool:
+def _brought_down_by_programs(result: ExecResult, nonce: str) -> bool:
+    """True where the evaluator ran the agent's programs and did not come to its end."""
     lines = result.output.splitlines()
-    return f"{nonce} runs" in lines and not any(line.startswith(f"{nonce} result ") for line in lines)
+    ended = result.exit_code == 0 and any(line.startswith(f"{nonce} result ") for line in lines)
+    return f"{nonce} runs" in lines and not ended
 
 
 def parse_result(result: ExecResult, nonce: str, where: str) -> Grade:

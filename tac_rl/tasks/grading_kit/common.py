@@ -6,7 +6,8 @@ them grades any workspace. Paths are relative to /workspace. Standard library on
 a grading should cost little more than a Python start.
 """
 
-# ruff: noqa: PTH -- importing pathlib would cost a fifth of a grading
+# Importing pathlib would cost a fifth of a grading.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ Imports `evaluator` from beside this file, grades the current folder, writes the
 to grade is exit status 1 and no file.
 """
 
-# ruff: noqa: PTH -- importing pathlib would cost a fifth of a grading
+# Importing pathlib would cost a fifth of a grading.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 
