@@ -6,8 +6,6 @@ them grades any workspace. Paths are relative to /workspace. Standard library on
 a grading should cost little more than a Python start.
 """
 
-# Importing pathlib would cost a fifth of a grading.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ Imports `evaluator` from beside this file, grades the current folder, writes the
 to grade is exit status 1 and no file.
 """
 
-# Importing pathlib would cost a fifth of a grading.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Runs one program that agents may have written: bounded in time and output, and nothing of it survives."""
 
-# Importing pathlib would cost a fifth of a grading.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 

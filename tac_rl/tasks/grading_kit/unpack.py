@@ -5,8 +5,6 @@ ending the extraction. Written out here because older interpreters lack the filt
 are made last: so no member is ever written through a link.
 """
 
-# Importing pathlib would cost a fifth of a grading.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 
