@@ -12,19 +12,20 @@ from tac_rl.agents.factory import make_agent
 from tac_rl.config.run import RunConfig
 from tac_rl.curriculum.sampling import Curriculum
 from tac_rl.errors import ConfigError, RunError
-from tac_rl.gateway.gateway import Gateway
 from tac_rl.gateway.renderer import Renderer
+from tac_rl.gateway.server import Gateway
 from tac_rl.learning.process import ProcessLearner
 from tac_rl.loop import TrainingLoop
 from tac_rl.rollouts.attempts import Attempts
 from tac_rl.rollouts.rollout import RolloutResult, Workshop, run_rollout
 from tac_rl.runs.reader import RunReader
 from tac_rl.runs.store import RunStore
-from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
-from tac_rl.sandboxes.select import make_provider
+from tac_rl.sandboxes.base import SandboxProvider
+from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.serving.base import BASE_VERSION
-from tac_rl.serving.publishing import Publisher
 from tac_rl.serving.build import build_engine, choose_engine
+from tac_rl.serving.publishing import Publisher
+from tac_rl.tasks.demonstrations import oracle_of
 from tac_rl.tasks.packages import TaskPackage, choose_packages, load_package
 
 DEFAULT_CONTEXT = 4096
@@ -45,7 +46,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
         temperature=config.rollouts.temperature,
     )
     async with AsyncExitStack() as stack:
-        provider = await _sandboxes(config, stack)
+        provider = _sandboxes(config, stack)
         publisher, gateway = await _served_model(config, stack, store.logs)
         stack.push_async_callback(learner.stop)
         point = store.resume_point
@@ -72,7 +73,7 @@ async def evaluation(
     packages, heldout = choose_packages(config.tasks)
     adapter, number = _adapter_of(run, version)
     async with AsyncExitStack() as stack:
-        provider = await _sandboxes(config, stack)
+        provider = _sandboxes(config, stack)
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
         publisher, gateway = await _served_model(config, stack, logs)
         await publisher.restore(adapter, number)
@@ -94,7 +95,7 @@ async def single_attempt(
     package = load_package(task)
     config = config.model_copy(update={"agent": config.agent.model_copy(update={"name": agent})})
     async with AsyncExitStack() as stack:
-        provider = await _sandboxes(config, stack)
+        provider = _sandboxes(config, stack)
         gateway, version = None, BASE_VERSION
         if _agent_for(config)(package).uses_model:
             logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
@@ -113,7 +114,7 @@ async def single_attempt(
 def plan_of(config: RunConfig) -> dict[str, Any]:
     """What `train.py` would start, as plain JSON; checks everything that can be checked without starting."""
     packages, heldout = choose_packages(config.tasks)
-    make_provider(config.sandbox).check()
+    make_provider(config.sandbox)
     Renderer.from_path(config.model)
     engine, reason = choose_engine(config.engine)
     rollouts = config.rollouts
@@ -150,9 +151,8 @@ def context_limit(config: RunConfig) -> int:
     return min(int(model.get("max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT)
 
 
-async def _sandboxes(config: RunConfig, stack: AsyncExitStack) -> SandboxProvider:
+def _sandboxes(config: RunConfig, stack: AsyncExitStack) -> SandboxProvider:
     provider = make_provider(config.sandbox)
-    provider.check()
     stack.push_async_callback(provider.close)
     return provider
 
@@ -168,16 +168,9 @@ async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) ->
 
 
 def _workshop(config: RunConfig, provider: SandboxProvider, gateway: Gateway | None) -> Workshop:
-    sandbox = config.sandbox
     return Workshop(
         sandboxes=provider,
-        sandbox_limits=SandboxLimits(
-            memory_mb=sandbox.memory_mb,
-            processes=sandbox.processes,
-            disk_mb=sandbox.disk_mb,
-            output_bytes=sandbox.output_bytes,
-            exec_seconds=sandbox.exec_seconds,
-        ),
+        sandbox_limits=make_limits(config.sandbox),
         agent_for=_agent_for(config),
         gateway=gateway,
         context_limit=context_limit(config) if gateway is not None else DEFAULT_CONTEXT,
@@ -185,7 +178,7 @@ def _workshop(config: RunConfig, provider: SandboxProvider, gateway: Gateway | N
 
 
 def _agent_for(config: RunConfig) -> Callable[[TaskPackage], Agent]:
-    return lambda package: make_agent(config.agent, oracle=package.oracle)
+    return lambda package: make_agent(config.agent.name, config.agent, demonstrator=oracle_of(package))
 
 
 def _adapter_of(run: Path, version: int | None) -> tuple[Path | None, int]:
