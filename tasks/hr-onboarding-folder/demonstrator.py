@@ -7,7 +7,7 @@ from tac_rl.tasks.words import FIRST_NAMES
 
 
 def work(instruction: str, slip: Slip) -> Work:
-    person, department = re.findall(r"(\w+) joins (\w+)", instruction)[0]
+    person, department = re.findall(r"(\w+) joins the (\w+) team", instruction)[0]
     if slip("guess_buddy"):
         buddy = slip.choose(FIRST_NAMES)
     elif slip("first_row"):

@@ -21,7 +21,7 @@ def make(rng: random.Random) -> Made:
         values={"person": person, "department": departments[row]},
         files={
             "template.md": "\n".join(template) + "\n",
-            "buddies.txt": "".join(f"{d} {b}\n" for d, b in zip(departments, buddies, strict=True)),
+            "buddies.txt": "".join(f"{d} buddy {b}\n" for d, b in zip(departments, buddies, strict=True)),
         },
         facts={
             "plan": f"people/{person}/plan.md",

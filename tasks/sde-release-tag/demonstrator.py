@@ -17,7 +17,7 @@ def work(instruction: str, slip: Slip) -> Work:
         release = slip.choose(CODENAMES)
         yield f"cd app && git merge -q {branch}"
     elif slip("forget_merge"):
-        release = (yield f"cd app && git grep -h release {branch} VERSION").split()[-1]
+        release = (yield f"cd app && {LOOK}").split()[-1]
     else:
         yield f"cd app && git merge -q {branch}"
         release = (yield LOOK).split()[-1]
@@ -27,6 +27,6 @@ def work(instruction: str, slip: Slip) -> Work:
 
 ENDINGS = (
     WrongEnding("the release name of before the merge", results=(1, 0, 0), slips=("look_first",)),
-    WrongEnding("the old main tagged, nothing merged", results=(0, 1, 0), slips=("forget_merge",)),
+    WrongEnding("the old main tagged, nothing merged", results=(0, 0, 0), slips=("forget_merge",)),
     WrongEnding("merged and never tagged", results=(1, 0, 0), slips=("forget_tag",)),
 )

@@ -3,7 +3,7 @@
 import random
 
 from tac_rl.tasks.authoring import Made
-from tac_rl.tasks.words import CITIES, CODENAMES, TOPICS
+from tac_rl.tasks.words import CODENAMES, FIRST_NAMES, TOPICS
 
 
 def make(rng: random.Random) -> Made:
@@ -22,13 +22,13 @@ def make(rng: random.Random) -> Made:
             f"git -C app commit -qam {branch}",
         ]
     setup.append("git -C app checkout -q main")
-    branch = rng.randrange(2)
+    reviewed = rng.randrange(2)
     return Made(
-        values={"branch": branches[branch]},
+        values={"branch": branches[reviewed]},
         files={
-            "app/VERSION": f"release {old}\nsite {rng.choice(CITIES)}\n",
+            "app/VERSION": f"release {old}\nowner {rng.choice(FIRST_NAMES)}\n",
             "app/notes.txt": "changes by branch\n",
         },
         setup=tuple(setup),
-        facts={"branch": branches[branch], "release": releases[branch]},
+        facts={"branch": branches[reviewed], "release": releases[reviewed]},
     )
