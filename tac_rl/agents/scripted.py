@@ -82,7 +82,6 @@ def script_demonstrator(commands: Sequence[str]) -> Demonstrator:
     """A demonstrator that runs `commands` whatever they print."""
 
     def work(instruction: str) -> Generator[str, str, None]:
-        for command in commands:
-            yield command
+        yield from commands
 
     return work

@@ -8,7 +8,6 @@ has failed. Everything else that can go wrong is the endpoint's or the sandbox's
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Endpoint, Workplace
@@ -47,11 +46,8 @@ class ToolCallAgent:
             return await _Attempt(client, workplace, limits, watch).run(instruction)
 
 
-@dataclass(frozen=True)
 class _Malformed(Exception):
-    """A call that can't be run."""
-
-    why: str
+    """A call that can't be run; the message says why."""
 
 
 class _Attempt:
@@ -87,20 +83,21 @@ class _Attempt:
 
     async def _act(self, reply: ChatReply) -> AgentReport | None:
         """Do what a reply asks for; a report where that ends the work."""
+        # Calls that the endpoint could not read are still in the text.
+        why = CUT if reply.cut else NOT_JSON if "<tool_call>" in reply.text else ""
         if not reply.tool_calls:
-            if reply.cut or "<tool_call>" in reply.text:
-                why = CUT if reply.cut else NOT_JSON
-                self._watch(AgentStep(self._turn, reply.text, "", "", None, why))
-                self._messages.append({"role": "user", "content": why})
-                return self._count_malformed(why)
-            self._watch(AgentStep(self._turn, reply.text, "", "", None))
-            return AgentReport(Ending.FINISHED, self._turn, "a reply without a tool call")
+            self._watch(AgentStep(self._turn, reply.text, "", "", None, why))
+            if not why:
+                return AgentReport(Ending.FINISHED, self._turn, "a reply without a tool call")
         text = reply.text
         for call in reply.tool_calls:
             report = await self._run_call(call, text, cut=reply.cut)
             if report is not None:
                 return report
             text = ""  # told once
+        if why and not (reply.cut and reply.tool_calls):
+            self._messages.append({"role": "user", "content": why})
+            return self._count_malformed(why)
         return None
 
     async def _run_call(self, call: dict[str, Any], text: str, *, cut: bool) -> AgentReport | None:
@@ -111,9 +108,10 @@ class _Attempt:
                 raise _Malformed(CUT)
             command = _command_of(name, raw)
         except _Malformed as malformed:
-            self._watch(AgentStep(self._turn, text, name, raw, None, malformed.why))
-            self._answer(call, malformed.why)
-            return self._count_malformed(malformed.why)
+            why = str(malformed)
+            self._watch(AgentStep(self._turn, text, name, raw, None, why))
+            self._answer(call, why)
+            return self._count_malformed(why)
         self._malformed = 0
         if command is None:
             self._watch(AgentStep(self._turn, text, name, "", None))
