@@ -27,8 +27,8 @@ from tac_rl.tasks.metadata import Metadata, read_metadata
 FILES = ("task.yaml", "task.md", "instance.py", "evaluator.py", "demonstrator.py")
 """What every package consists of."""
 
-SPLITS = ("train", "heldout", "check")
-"""Disjoint sets of seeds: drawn by training, by evaluations, and by the gate `tasks check`."""
+SPLITS = ("train", "heldout", "check", "warmstart")
+"""Disjoint sets of seeds: drawn by training, by evaluations, by the gate `tasks check`, and by demonstrations."""
 
 _SPLIT_SIZE = 1 << 32
 _numbers = itertools.count()
@@ -148,19 +148,22 @@ def load_packages(
 
     A pattern that fits no package is an error, since it is most likely a typing mistake.
     """
+    chosen = [folder for folder in find_folders(path, include) if not _matches(folder.name, exclude)]
+    for pattern in exclude:
+        require_match(pattern, [folder.name for folder in _package_folders(path)], path)
+    return tuple(load_package(folder) for folder in chosen)
+
+
+def find_folders(path: Path, patterns: Sequence[str] = ()) -> list[Path]:
+    """The folders of packages in `path` that fit any of the patterns (none means all), by name."""
     if not path.is_dir():
         raise TaskError(f"{path}: no such folder of task packages; set tasks.path to where they are")
-    folders = {folder.name: folder for folder in _package_folders(path)}
+    folders = _package_folders(path)
     if not folders:
         raise TaskError(f"{path}: holds no task package (a folder with task.yaml)")
-    for pattern in (*include, *exclude):
-        require_match(pattern, folders, path)
-    chosen = [
-        folder
-        for name, folder in sorted(folders.items())
-        if (not include or _matches(name, include)) and not _matches(name, exclude)
-    ]
-    return tuple(load_package(folder) for folder in chosen)
+    for pattern in patterns:
+        require_match(pattern, [folder.name for folder in folders], path)
+    return [folder for folder in folders if not patterns or _matches(folder.name, patterns)]
 
 
 def choose_packages(section: TasksSection) -> tuple[tuple[TaskPackage, ...], tuple[TaskPackage, ...]]:
@@ -179,9 +182,9 @@ def choose_packages(section: TasksSection) -> tuple[tuple[TaskPackage, ...], tup
     return training, heldout
 
 
-def require_match(pattern: str, names: Sequence[str] | Mapping[str, object], path: Path) -> None:
+def require_match(pattern: str, names: Sequence[str], path: Path) -> None:
     """`TaskError` where no package's name fits `pattern`."""
-    if not fnmatch.filter(list(names), pattern):
+    if not fnmatch.filter(names, pattern):
         raise TaskError(f"{path}: no task package fits {pattern!r}; there are: {', '.join(sorted(names))}")
 
 
