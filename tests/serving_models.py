@@ -17,7 +17,9 @@ def make_model(folder: Path, kind: str = "qwen2") -> Path:
     common: dict[str, Any] = {"vocab_size": VOCAB, "hidden_size": 48, "intermediate_size": 80}
     common |= {"num_hidden_layers": 3, "num_attention_heads": 6, "max_position_embeddings": 256}
     config: Any
-    if kind == "qwen2":
+    if kind == "vllm":  # Its CPU attention wants heads of 32 at least.
+        config = Qwen2Config(**common | {"hidden_size": 64, "num_attention_heads": 2}, num_key_value_heads=1)
+    elif kind == "qwen2":
         config = Qwen2Config(**common, num_key_value_heads=2, tie_word_embeddings=True)
     elif kind == "llama":
         config = LlamaConfig(**common, num_key_value_heads=3, tie_word_embeddings=False)

@@ -13,6 +13,8 @@ class VllmSection(Section):
 
     python: Path | None = None
     """Interpreter of the environment that has vLLM; None: the one that runs TAC-RL."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Loopback port of the server; None: any free one."""
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
     """Share of the GPU's memory that the server may take; ignored without a GPU."""
     cpu_kvcache_gb: int = Field(default=1, ge=1)

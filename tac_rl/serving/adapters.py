@@ -15,7 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from tac_rl.errors import AdapterError, EngineError
+from tac_rl.errors import AdapterError
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -53,30 +53,6 @@ class AdapterSpec:
     """What stands before a module's name in the weights file."""
 
 
-def linear_shapes(model_path: Path) -> dict[str, tuple[int, int]]:
-    """Shapes (out, in) of every two-dimensional weight of a saved model, by module name.
-
-    Reads the headers of `*.safetensors` only. Raises `EngineError` where there are none.
-    """
-    files = sorted(model_path.glob("*.safetensors")) if model_path.is_dir() else []
-    if not files:
-        raise EngineError(f"{model_path}: no *.safetensors there; give a folder made by save_pretrained")
-    shapes: dict[str, tuple[int, int]] = {}
-    for file in files:
-        try:
-            with safe_open(file, framework="np") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (not a mapping)
-                    shape = tensors.get_slice(name).get_shape()
-                    if len(shape) == 2 and name.endswith(".weight"):
-                        shapes[name.removesuffix(".weight")] = (shape[0], shape[1])
-        except (SafetensorError, OSError) as error:
-            raise EngineError(f"{file}: not a readable safetensors file ({error}); copy it again") from error
-    # A tied output layer is not stored under its own name.
-    if "lm_head" not in shapes and "model.embed_tokens" in shapes:
-        shapes["lm_head"] = shapes["model.embed_tokens"]
-    return shapes
-
-
 def _read_config(path: Path) -> dict[str, Any]:
     file = path / CONFIG_FILE
     if not path.is_dir():
@@ -93,7 +69,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def check_adapter(path: Path, shapes: Mapping[str, tuple[int, int]]) -> AdapterSpec:
-    """Check an adapter directory against the base model's `shapes` (see `linear_shapes`).
+    """Check an adapter directory against the base model's `shapes` (of `model_folder.linear_shapes`).
 
     Raises `AdapterError` naming the file, the field and the fix.
     """
@@ -158,7 +134,7 @@ def _check_weights(
     return tuple(sorted(halves)), prefix
 
 
-def read_deltas(spec: AdapterSpec) -> "dict[str, Any]":
+def read_deltas(spec: AdapterSpec) -> dict[str, Any]:
     """`scale * B @ A` in float32 for every targeted module: torch tensors of shape (out, in).
 
     Raises `AdapterError` where a weight is not finite.
@@ -176,6 +152,8 @@ def read_deltas(spec: AdapterSpec) -> "dict[str, Any]":
         b = tensors[f"{spec.prefix}{module}.lora_B.weight"].float()
         delta = spec.scale * (b @ a)
         if not bool(delta.isfinite().all()):
-            raise AdapterError(f"{file}: {module} holds NaN or infinity; the learner diverged, use an older one")
+            raise AdapterError(
+                f"{file}: {module} holds NaN or infinity; the learner diverged, use an older one"
+            )
         deltas[module] = delta
     return deltas

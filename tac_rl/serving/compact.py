@@ -138,11 +138,15 @@ class CompactModel:
             gate_up = (torch.cat([self._weight(m, deltas) for m in gate_up_names]) * norm).to(dtype)
         else:
             gate_up = base.gate_up
-        out = base.out if base is not None and attention + "o_proj" not in deltas else (
-            self._weight(attention + "o_proj", deltas).to(dtype).t()
+        out = (
+            base.out
+            if base is not None and attention + "o_proj" not in deltas
+            else (self._weight(attention + "o_proj", deltas).to(dtype).t())
         )
-        down = base.down if base is not None and mlp + "down_proj" not in deltas else (
-            self._weight(mlp + "down_proj", deltas).to(dtype).t()
+        down = (
+            base.down
+            if base is not None and mlp + "down_proj" not in deltas
+            else (self._weight(mlp + "down_proj", deltas).to(dtype).t())
         )
         return _Layer(qkv, bias, out, gate_up, down)
 
@@ -161,7 +165,9 @@ class CompactModel:
         weights = self._versions[version]
         device = self._embedding.device
         tokens_T = torch.tensor([token for span in spans for token in span.tokens], device=device)
-        positions, slots, wanted = [], [], []
+        positions: list[int] = []
+        slots: list[int] = []
+        wanted: list[int] = []
         for span in spans:
             end = len(positions) + len(span.tokens)
             positions.extend(range(span.start, span.start + len(span.tokens)))
@@ -169,7 +175,9 @@ class CompactModel:
             wanted.extend(range(end - span.outputs, end))
         positions_T = torch.tensor(positions, device=device)
         slots_T = torch.tensor(slots, device=device)
-        rows = None if len(wanted) == len(positions) else torch.tensor(wanted, dtype=torch.long, device=device)
+        rows = (
+            None if len(wanted) == len(positions) else torch.tensor(wanted, dtype=torch.long, device=device)
+        )
         turns_T = self._turns[positions_T]
         hidden = (self._embedding.shape[1],)
         query_width, turned = self._heads * self._dim, (self._heads + self._kv_heads) * self._dim
@@ -178,7 +186,9 @@ class CompactModel:
         for index, layer in enumerate(weights.layers):
             qkv = F.linear(F.rms_norm(x, hidden, eps=self._eps), layer.qkv, layer.qkv_bias)
             self._rotate(qkv[:, :turned], turns_T)
-            self.storage.kv[index][slots_T, :, positions_T] = qkv[:, query_width:].unflatten(-1, (-1, self._dim))
+            self.storage.kv[index][slots_T, :, positions_T] = qkv[:, query_width:].unflatten(
+                -1, (-1, self._dim)
+            )
             attended = self._attend(index, qkv[:, :query_width], spans)
             if index == last and rows is not None:
                 x, attended = x[rows], attended[rows]

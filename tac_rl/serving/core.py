@@ -13,18 +13,17 @@ from typing import Any
 import torch
 
 from tac_rl.errors import AdapterError, EngineError
-from tac_rl.serving.adapters import check_adapter, linear_shapes, read_deltas
+from tac_rl.serving.adapters import check_adapter, read_deltas
 from tac_rl.serving.base import Completion, Sampling
 from tac_rl.serving.batching import BatchLoop
 from tac_rl.serving.compact import CompactModel, is_supported
 from tac_rl.serving.forward import ForwardModel, kv_geometry
 from tac_rl.serving.generic import GenericModel
+from tac_rl.serving.model_folder import context_length, linear_shapes
 
 Message = dict[str, Any]
 Inbox = queue.SimpleQueue[Message | None]
 """Commands; None ends the core."""
-
-_DEFAULT_LENGTH = 4096
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,7 @@ def load_model(settings: CoreSettings) -> tuple[ForwardModel, int, int]:
     from transformers import AutoModelForCausalLM
 
     path = Path(settings.model_path)
-    if not (path / "config.json").is_file():
-        raise EngineError(f"{path}: no config.json there; the model path must be a folder of save_pretrained")
+    length = context_length(path, settings.max_model_len)
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -62,10 +60,6 @@ def load_model(settings: CoreSettings) -> tuple[ForwardModel, int, int]:
         model = model.to(device).eval()
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(f"{path}: the model can't be loaded: {error}") from error
-    limit = int(getattr(model.config, "max_position_embeddings", _DEFAULT_LENGTH))
-    length = settings.max_model_len or min(limit, _DEFAULT_LENGTH)
-    if length > limit:
-        raise EngineError(f"engine.max_model_len is {length}, but {path} was made for at most {limit} tokens")
     layers, kv_heads, head_dim = kv_geometry(model.config)
     slot_bytes = 2 * layers * kv_heads * head_dim * length * next(model.parameters()).element_size()
     slots = min(settings.cache_slots, (settings.kv_cache_mb << 20) // slot_bytes)
@@ -120,7 +114,9 @@ class Core:
         key, op = command["id"], command["op"]
         try:
             if op == "generate":
-                self._loop.generate(key, command["prompt"], Sampling(**command["sampling"]), command["version"])
+                self._loop.generate(
+                    key, command["prompt"], Sampling(**command["sampling"]), command["version"]
+                )
                 return
             if op == "score":
                 self._loop.score(key, command["tokens"], command["version"])

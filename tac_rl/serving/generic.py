@@ -16,7 +16,7 @@ from tac_rl.serving.forward import Span, kv_geometry
 from tac_rl.serving.slots import KvStorage
 
 
-class _StepCache(Cache):  # type: ignore[misc]  # transformers is untyped
+class _StepCache(Cache):
     """One step's view of the slots: writes the new keys and values, gives back all so far."""
 
     def __init__(self, storage: KvStorage, spans: Sequence[Span]) -> None:

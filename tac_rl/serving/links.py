@@ -12,42 +12,24 @@ import queue
 import socket
 import struct
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Any
 
 from tac_rl.errors import EngineError
-
-if TYPE_CHECKING:
-    from tac_rl.serving.core import Core, CoreSettings
+from tac_rl.serving.logs import log_tail, open_log
 
 Message = dict[str, Any]
 _STOP_SECONDS = 5.0
-_LOG_TAIL = 3000
-
-
-def log_tail(log: IO[bytes] | None) -> str:
-    """The last lines that a child process wrote, for error messages."""
-    if log is None:
-        return ""
-    size = os.fstat(log.fileno()).st_size
-    return os.pread(log.fileno(), _LOG_TAIL, max(0, size - _LOG_TAIL)).decode(errors="replace").strip()
-
-
-class Link(Protocol):
-    """One running core. `on_reply` and `on_death` are called in the event loop that opened the link."""
-
-    def send(self, message: Message) -> None: ...
-
-    async def close(self) -> None: ...
+_REAP_SECONDS = 1.0
 
 
 class ProcessLink:
     """The core as a child process that reads and writes frames on a socket pair."""
 
-    def __init__(self) -> None:
+    def __init__(self, logs: Path | None) -> None:
+        self._logs = logs
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -62,7 +44,7 @@ class ProcessLink:
     ) -> Message:
         """Start the process and wait for its first frame: what the core says about itself."""
         ours, theirs = socket.socketpair()
-        self._log = tempfile.TemporaryFile(prefix="tac_rl-engine-")  # noqa: SIM115 (closed in close())
+        self._log = open_log(self._logs)
         root = str(Path(__file__).resolve().parents[2])
         inherited = os.environ.get("PYTHONPATH")
         env = {
@@ -91,7 +73,11 @@ class ProcessLink:
             await self.close()
             raise
         if first is None or "error" in first:
-            reason = first["message"] if first else f"it ended while starting:\n{log_tail(self._log)}"
+            reason = (
+                first["message"]
+                if first
+                else f"it ended while starting; end of its log:\n{log_tail(self._log)}"
+            )
             await self.close()
             raise EngineError(f"the engine process did not start: {reason}")
         self._reading = asyncio.create_task(self._pump(reader, on_reply, on_death))
@@ -115,7 +101,14 @@ class ProcessLink:
     ) -> None:
         while (message := await self._read(reader)) is not None:
             on_reply(message)
-        on_death(f"the engine process ended unexpectedly:\n{log_tail(self._log)}")
+        status: int | None = None
+        if self._process is not None:
+            # The socket is closed, so the process has ended or is about to.
+            with contextlib.suppress(TimeoutError):
+                status = await asyncio.wait_for(self._process.wait(), _REAP_SECONDS)
+        on_death(
+            f"the engine process ended unexpectedly (status {status}); end of its log:\n{log_tail(self._log)}"
+        )
 
     def send(self, message: Message) -> None:
         assert self._writer is not None
@@ -155,8 +148,7 @@ class ThreadLink:
         from tac_rl.serving.core import Core, CoreSettings
 
         loop = asyncio.get_running_loop()
-        core_settings: CoreSettings = CoreSettings(**settings)
-        core: Core = await asyncio.to_thread(Core, core_settings)
+        core = await asyncio.to_thread(Core, CoreSettings(**settings))
 
         def tell(callback: Callable[[Any], None], value: object) -> None:
             with contextlib.suppress(RuntimeError):  # The event loop is gone: nobody waits any more.
@@ -165,7 +157,7 @@ class ThreadLink:
         def run() -> None:
             try:
                 core.run(self._inbox, lambda message: tell(on_reply, message))
-            except Exception as error:  # noqa: BLE001 (whatever it was, the core is dead; say so)
+            except Exception as error:  # Whatever it was, the core is dead: say so.
                 tell(on_death, f"the engine thread failed: {type(error).__name__}: {error}")
 
         self._thread = threading.Thread(target=run, name="engine", daemon=True)

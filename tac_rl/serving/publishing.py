@@ -11,11 +11,11 @@ import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from tac_rl.config.engine import PublishSection
-from tac_rl.errors import AdapterError, PublishError
+from tac_rl.errors import AdapterError, EngineError, PublishError
 from tac_rl.serving.base import BASE_VERSION, Engine, Probe, PublishReport, Sampling
 
 PROBE_FILE = "probe.json"
@@ -56,6 +56,7 @@ class Publisher:
         self._config = config or PublishSection()
         self._leases: Counter[int] = Counter()
         self._current = BASE_VERSION
+        self._retiring: set[int] = set()
 
     @property
     def engine(self) -> Engine:
@@ -89,7 +90,8 @@ class Publisher:
             after = await self._engine.score(probe.token_ids, version)
             report = self._prove(version, seconds, probe, before, after, weights_unchanged)
         except BaseException:
-            await self._engine.retire(version)
+            with suppress(EngineError):  # A dead engine has nothing to retire; tell the first error.
+                await self._engine.retire(version)
             raise
         self._current = version
         await self._retire_unused()
@@ -139,7 +141,9 @@ class Publisher:
         """Pin a rollout to a version (the current one by default); give it back with `release`."""
         version = self._current if version is None else version
         if version not in self._engine.loaded_versions():
-            raise PublishError(f"version {version} is not served; served: {sorted(self._engine.loaded_versions())}")
+            raise PublishError(
+                f"version {version} is not served; served: {sorted(self._engine.loaded_versions())}"
+            )
         self._leases[version] += 1
         return version
 
@@ -161,5 +165,10 @@ class Publisher:
 
     async def _retire_unused(self) -> None:
         for version in sorted(self._engine.loaded_versions() - {BASE_VERSION}):
-            if version < self._current and not self._leases[version]:
-                await self._engine.retire(version)
+            # Another task may be retiring it while this one waits its turn.
+            if version < self._current and not self._leases[version] and version not in self._retiring:
+                self._retiring.add(version)
+                try:
+                    await self._engine.retire(version)
+                finally:
+                    self._retiring.discard(version)

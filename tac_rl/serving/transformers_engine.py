@@ -23,20 +23,24 @@ _CHECK_SECONDS = 30.0
 class TransformersEngine:
     """An `Engine` over a model folder; see `tac_rl.serving.base` for the methods.
 
-    `start` after a death (or `stop`) starts afresh and loads the same adapter versions again.
+    `start` after a death (or `stop`) starts afresh, with the base only. `logs`: the folder in which the
+    engine's process writes `engine.log`.
     """
 
     kind = "transformers"
 
-    def __init__(self, model_path: Path, config: EngineSection | None = None) -> None:
+    def __init__(
+        self, model_path: Path, config: EngineSection | None = None, logs: Path | None = None
+    ) -> None:
         self.model_path = Path(model_path)
+        self._logs = logs
         self._config = config or EngineSection()
         self.context_length = 0
         """Tokens of prompt and completion together; known after `start`."""
         self._link: ProcessLink | ThreadLink | None = None
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._numbers = itertools.count(1)
-        self._adapters: dict[int, Path] = {}
+        self._versions = {BASE_VERSION}
         self._dead = "the engine is not started"
 
     async def start(self) -> None:
@@ -54,7 +58,7 @@ class TransformersEngine:
             "kv_cache_mb": config.kv_cache_mb,
             "prefill_tokens": config.prefill_tokens,
         }
-        link = ProcessLink() if config.placement == "process" else ThreadLink()
+        link = ProcessLink(self._logs) if config.placement == "process" else ThreadLink()
         try:
             async with asyncio.timeout(config.start_timeout_s):
                 ready = await link.open(settings, self._on_reply, self._on_death)
@@ -65,8 +69,7 @@ class TransformersEngine:
             ) from error
         self.context_length = int(ready["context_length"])
         self._link, self._dead = link, ""
-        for version, adapter in sorted(self._adapters.items()):
-            await self._request({"op": "load", "path": str(adapter), "version": version})
+        self._versions = {BASE_VERSION}
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, version: int) -> Completion:
         reply = await self._request(
@@ -79,16 +82,15 @@ class TransformersEngine:
         return tuple(reply["logprobs"])
 
     async def load(self, adapter: Path, version: int) -> None:
-        path = Path(adapter).resolve()
-        await self._request({"op": "load", "path": str(path), "version": version})
-        self._adapters[version] = path
+        await self._request({"op": "load", "path": str(Path(adapter).resolve()), "version": version})
+        self._versions.add(version)
 
     async def retire(self, version: int) -> None:
         await self._request({"op": "retire", "version": version})
-        self._adapters.pop(version, None)
+        self._versions.discard(version)
 
     def loaded_versions(self) -> frozenset[int]:
-        return frozenset({BASE_VERSION, *self._adapters})
+        return frozenset(self._versions)
 
     async def check(self) -> None:
         await self._request({"op": "ping"}, limit_s=_CHECK_SECONDS)
@@ -115,7 +117,9 @@ class TransformersEngine:
         except (TimeoutError, asyncio.CancelledError) as error:
             self._cancel(key)
             if isinstance(error, TimeoutError):
-                raise EngineError(f"the engine did not answer {message['op']!r} within {limit_s:.0f} s") from error
+                raise EngineError(
+                    f"the engine did not answer {message['op']!r} within {limit_s:.0f} s"
+                ) from error
             raise
         finally:
             self._waiting.pop(key, None)

@@ -1,0 +1,42 @@
+"""Choose and make the engine that the config asks for."""
+
+import logging
+from pathlib import Path
+
+from tac_rl.config.engine import EngineSection
+from tac_rl.errors import ConfigError
+from tac_rl.serving.base import Engine
+from tac_rl.serving.hardware import has_gpu, has_vllm
+from tac_rl.serving.transformers_engine import TransformersEngine
+from tac_rl.serving.vllm_engine import VllmEngine
+
+_LOG = logging.getLogger(__name__)
+
+
+def choose_engine(config: EngineSection) -> tuple[str, str]:
+    """The engine's kind, and why. Raises `ConfigError` where `vllm` is asked for and not installed."""
+    if config.kind == "transformers":
+        return "transformers", "engine.kind asks for it"
+    vllm = has_vllm(config.vllm.python)
+    if config.kind == "vllm":
+        if not vllm:
+            where = config.vllm.python or "this environment"
+            raise ConfigError(
+                f"engine.kind is vllm, but vLLM is not installed in {where}; install it, name its interpreter "
+                "in engine.vllm.python, or set engine.kind: transformers"
+            )
+        return "vllm", "engine.kind asks for it"
+    if not has_gpu():
+        return "transformers", "no GPU here, where it is the faster one for small models"
+    if not vllm:
+        return "transformers", "there is a GPU, but vLLM is not installed"
+    return "vllm", "there is a GPU, and vLLM is installed"
+
+
+def build_engine(config: EngineSection, model_path: Path, logs: Path | None = None) -> Engine:
+    """The engine for the model in `model_path`, not started yet; its process writes `logs/engine.log`."""
+    kind, why = choose_engine(config)
+    _LOG.info("engine: %s (%s)", kind, why)
+    if kind == "vllm":
+        return VllmEngine(model_path, config, logs)
+    return TransformersEngine(model_path, config, logs)

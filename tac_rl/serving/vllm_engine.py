@@ -1,0 +1,213 @@
+"""The `vllm` engine: the same contract over a managed vLLM server, on GPUs or with its CPU build.
+
+Each policy version is loaded under a name and from a path of its own, because vLLM's prefix cache has
+served stale results for a name that was loaded again. Requests carry token ids both ways.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tac_rl.config.engine import EngineSection
+from tac_rl.errors import AdapterError, EngineError
+from tac_rl.serving.adapters import check_adapter
+from tac_rl.serving.base import BASE_VERSION, Completion, Sampling
+from tac_rl.serving.model_folder import linear_shapes
+from tac_rl.serving.vllm_server import BASE_NAME, VllmServer
+
+_CHECK_SECONDS = 10.0
+_REASONS = {"stop": "stop", "length": "length"}
+
+
+def adapter_name(version: int) -> str:
+    """The name under which the server knows a policy version."""
+    return BASE_NAME if version == BASE_VERSION else f"policy-v{version:04d}"
+
+
+class VllmEngine:
+    """An `Engine` over a model folder; see `tac_rl.serving.base` for the methods.
+
+    `start` after a death (or `stop`) starts afresh, with the base only. `logs`: the folder in which the
+    server writes `engine.log`.
+    """
+
+    kind = "vllm"
+
+    def __init__(
+        self, model_path: Path, config: EngineSection | None = None, logs: Path | None = None
+    ) -> None:
+        self.model_path = Path(model_path)
+        self._logs = logs
+        self._config = config or EngineSection()
+        self.context_length = 0
+        """Tokens of prompt and completion together; known after `start`."""
+        self._server: VllmServer | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._shapes: dict[str, tuple[int, int]] = {}
+        self._versions = {BASE_VERSION}
+        self._calls: set[asyncio.Task[dict[str, Any]]] = set()
+        self._dead = "the engine is not started"
+
+    async def start(self) -> None:
+        await self.stop()
+        self._versions = {BASE_VERSION}
+        self._shapes = linear_shapes(self.model_path)
+        server = VllmServer(self.model_path.resolve(), self._config, self._logs, self._on_death)
+        await server.start()
+        self._server = server
+        self._session = aiohttp.ClientSession(
+            base_url=server.base_url,
+            headers={"Authorization": f"Bearer {server.api_key}"},
+            connector=aiohttp.TCPConnector(limit=0),
+        )
+        self._dead = ""
+        try:
+            models = await self._call("GET", "/v1/models", None, _CHECK_SECONDS)
+            self.context_length = int(models["data"][0]["max_model_len"])
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, version: int) -> Completion:
+        room = self.context_length - len(prompt_ids)
+        if room < 1:
+            raise EngineError(
+                f"a prompt of {len(prompt_ids)} tokens leaves no room in a context of {self.context_length}; "
+                "raise engine.max_model_len or shorten the history"
+            )
+        answer = await self._complete(
+            version,
+            prompt=list(prompt_ids),
+            max_tokens=min(sampling.max_tokens, room),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=sampling.seed,
+            stop_token_ids=list(sampling.stop_token_ids),
+            # Only the caller's stop tokens stop; the model folder's are not ours to add.
+            ignore_eos=True,
+            logprobs=0,
+            return_token_ids=True,
+        )
+        try:
+            choice = answer["choices"][0]
+            token_ids = tuple(choice["token_ids"])
+            logprobs = tuple(choice["logprobs"]["token_logprobs"])
+            reason = choice["finish_reason"]
+        except (KeyError, IndexError, TypeError) as error:
+            raise EngineError(f"vLLM's answer lacks {error!r}; this needs vLLM 0.31 or newer") from error
+        if len(token_ids) != len(logprobs) or reason not in _REASONS:
+            raise EngineError(
+                f"vLLM answered {len(token_ids)} tokens, {len(logprobs)} log-probabilities, {reason!r}"
+            )
+        return Completion(token_ids, logprobs, reason)
+
+    async def score(self, token_ids: Sequence[int], version: int) -> tuple[float, ...]:
+        # The server must generate at least one token, so the last token is not part of the prompt that
+        # fills the context; it is scored with the others because prompt_logprobs covers it.
+        answer = await self._complete(
+            version, prompt=list(token_ids), max_tokens=1, temperature=0.0, prompt_logprobs=0
+        )
+        try:
+            entries = answer["choices"][0]["prompt_logprobs"][1:]
+            return tuple(
+                float(entry[str(token)]["logprob"])
+                for entry, token in zip(entries, token_ids[1:], strict=True)
+            )
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise EngineError(f"vLLM's answer lacks prompt log-probabilities ({error!r})") from error
+
+    async def load(self, adapter: Path, version: int) -> None:
+        if version in self.loaded_versions():
+            raise EngineError(f"policy version {version} is loaded already; each adapter gets a new number")
+        path = Path(adapter).resolve()
+        spec = check_adapter(path, self._shapes)
+        if spec.rank > self._config.vllm.max_lora_rank:
+            raise AdapterError(
+                f"{path}: rank {spec.rank} is above engine.vllm.max_lora_rank={self._config.vllm.max_lora_rank}"
+            )
+        body = {"lora_name": adapter_name(version), "lora_path": str(path)}
+        try:
+            await self._call("POST", "/v1/load_lora_adapter", body, self._config.request_timeout_s)
+        except _Refused as error:
+            raise AdapterError(f"{path}: vLLM refused the adapter: {error}") from error
+        self._versions.add(version)
+
+    async def retire(self, version: int) -> None:
+        if version == BASE_VERSION or version not in self._versions:
+            raise EngineError(
+                f"policy version {version} can't be retired; loaded: {sorted(self.loaded_versions())}"
+            )
+        self._versions.discard(version)
+        body = {"lora_name": adapter_name(version)}
+        await self._call("POST", "/v1/unload_lora_adapter", body, self._config.request_timeout_s)
+
+    def loaded_versions(self) -> frozenset[int]:
+        return frozenset(self._versions)
+
+    async def check(self) -> None:
+        await self._call("GET", "/health", None, _CHECK_SECONDS)
+
+    async def stop(self) -> None:
+        self._fail("the engine was stopped")
+        session, self._session = self._session, None
+        server, self._server = self._server, None
+        if session is not None:
+            await session.close()
+        if server is not None:
+            await server.stop()
+
+    # Calls -------------------------------------------------------------------------------------------
+
+    async def _complete(self, version: int, **body: Any) -> dict[str, Any]:
+        if not self._dead and version not in self.loaded_versions():
+            loaded = sorted(self.loaded_versions())
+            raise EngineError(f"policy version {version} is not loaded; loaded: {loaded}")
+        body["model"] = adapter_name(version)
+        return await self._call("POST", "/v1/completions", body, self._config.request_timeout_s)
+
+    async def _call(self, method: str, path: str, body: Any, limit_s: float) -> dict[str, Any]:
+        """One HTTP call. Raises `EngineError`, at once where the server dies meanwhile."""
+        if self._dead or self._session is None:
+            raise EngineError(self._dead)
+        call = asyncio.create_task(self._exchange(self._session, method, path, body, limit_s))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        try:
+            await asyncio.wait({call})
+        finally:
+            call.cancel()  # The caller gave up: so does the server, when the connection closes.
+        if call.cancelled():  # By `_fail`: nobody else has this task.
+            raise EngineError(self._dead)
+        return call.result()
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, method: str, path: str, body: Any, limit_s: float
+    ) -> dict[str, Any]:
+        try:
+            timeout = aiohttp.ClientTimeout(total=limit_s)
+            async with session.request(method, path, json=body, timeout=timeout) as response:
+                if response.status != 200:
+                    raise _Refused(f"{path} answered {response.status}: {(await response.text())[:500]}")
+                if response.content_type != "application/json":
+                    return {}
+                answer: dict[str, Any] = await response.json()
+                return answer
+        except TimeoutError as error:
+            raise EngineError(f"vLLM did not answer {path} within {limit_s:.0f} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise EngineError(self._dead or f"vLLM's connection failed on {path}: {error!r}") from error
+
+    def _on_death(self, reason: str) -> None:
+        self._fail(reason)
+
+    def _fail(self, reason: str) -> None:
+        self._dead = reason
+        for call in self._calls:
+            call.cancel()
+
+
+class _Refused(EngineError):
+    """The server answered, with an error status."""

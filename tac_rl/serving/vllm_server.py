@@ -1,0 +1,163 @@
+"""The managed vLLM server: one process group on a loopback port, started, watched and ended by us."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import aiohttp
+
+from tac_rl.config.engine import EngineSection
+from tac_rl.errors import EngineError
+from tac_rl.serving.hardware import has_gpu
+from tac_rl.serving.logs import log_tail, open_log
+from tac_rl.serving.model_folder import context_length
+
+HOST = "127.0.0.1"
+BASE_NAME = "base"
+"""The name under which the server knows the model without an adapter."""
+
+_GUARD = Path(__file__).with_name("guard.py")
+_POLL_SECONDS = 0.2
+_STOP_SECONDS = 15.0
+
+
+def claim_port(wanted: int | None) -> int:
+    """A loopback port that is free now; raises `EngineError` where the wanted one is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted or 0))
+        except OSError as error:
+            raise EngineError(
+                f"port {wanted} is taken ({error.strerror}); choose another engine.vllm.port or leave it out"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def server_command(model_path: Path, port: int, config: EngineSection, *, gpu: bool) -> list[str]:
+    """The server's command line."""
+    vllm = config.vllm
+    command = [str(vllm.python or sys.executable), "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(model_path), "--served-model-name", BASE_NAME]
+    command += ["--host", HOST, "--port", str(port)]
+    command += ["--dtype", config.dtype, "--max-num-seqs", str(config.max_batch)]
+    command += ["--max-model-len", str(context_length(model_path, config.max_model_len))]
+    command += [
+        "--enable-lora",
+        "--max-loras",
+        str(vllm.max_loras),
+        "--max-lora-rank",
+        str(vllm.max_lora_rank),
+    ]
+    # Old versions stay loaded while rollouts are pinned to them.
+    command += ["--max-cpu-loras", str(2 * vllm.max_loras)]
+    # Neither the model folder's sampling defaults nor a tokenizer: token ids in, token ids out.
+    command += ["--generation-config", "vllm", "--skip-tokenizer-init", "--return-tokens-as-token-ids"]
+    # Log-probabilities of the distribution sampled from, also where the temperature is not 1.
+    command += ["--logprobs-mode", "processed_logprobs"]
+    command += ["--disable-uvicorn-access-log"]
+    if gpu:
+        command += ["--gpu-memory-utilization", str(vllm.gpu_memory_utilization)]
+    if vllm.enforce_eager or not gpu:
+        command += ["--enforce-eager"]
+    return command + list(vllm.extra_args)
+
+
+def server_environment(config: EngineSection, api_key: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        "VLLM_API_KEY": api_key,
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_CPU_KVCACHE_SPACE": str(config.vllm.cpu_kvcache_gb),
+        **config.vllm.env,
+    }
+
+
+class VllmServer:
+    """One server process. `on_death` is called when it ends without being asked to."""
+
+    def __init__(
+        self, model_path: Path, config: EngineSection, logs: Path | None, on_death: Callable[[str], None]
+    ) -> None:
+        self._model_path = model_path
+        self._config = config
+        self._logs = logs
+        self._on_death = on_death
+        self._process: asyncio.subprocess.Process | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._log: IO[bytes] | None = None
+        self.api_key = secrets.token_urlsafe(16)
+        self.base_url = ""
+
+    async def start(self) -> None:
+        """Start the server and wait until it answers /health. Raises `EngineError` with the log's tail."""
+        port = claim_port(self._config.vllm.port)
+        self.base_url = f"http://{HOST}:{port}"
+        self._log = open_log(self._logs)
+        command = server_command(self._model_path, port, self._config, gpu=has_gpu())
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(_GUARD), *command),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            env=server_environment(self._config, self.api_key),
+        )
+        try:
+            await self._wait_until_healthy()
+        except BaseException:
+            await self.stop()
+            raise
+        self._watching = asyncio.create_task(self._watch(self._process))
+
+    async def _wait_until_healthy(self) -> None:
+        assert self._process is not None
+        limit = self._config.start_timeout_s
+        try:
+            async with asyncio.timeout(limit), aiohttp.ClientSession() as session:
+                while self._process.returncode is None:
+                    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                        timeout = aiohttp.ClientTimeout(total=5)
+                        async with session.get(f"{self.base_url}/health", timeout=timeout) as response:
+                            if response.status == 200:
+                                return
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError as error:
+            raise EngineError(
+                f"vLLM did not answer within {limit:.0f} s (engine.start_timeout_s); end of its log:\n"
+                f"{log_tail(self._log)}"
+            ) from error
+        raise EngineError(f"vLLM ended while starting; end of its log:\n{log_tail(self._log)}")
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        status = await process.wait()
+        self._on_death(
+            f"the vLLM server ended unexpectedly (status {status}); end of its log:\n{log_tail(self._log)}"
+        )
+
+    async def stop(self) -> None:
+        """End the server's whole process group. Safe to call twice."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
