@@ -102,6 +102,10 @@ class SandboxProvider(Protocol):
 
     kind: str
 
+    def check(self) -> None:
+        """Prove that this machine can isolate; `SandboxUnavailableError` says what is missing and the fix."""
+        ...
+
     async def start(self, spec: SandboxSpec) -> Sandbox:
         """A ready sandbox with an empty workspace."""
         ...

@@ -2,37 +2,36 @@
 
 What a sandbox sees: the system's programs read-only, a small /etc of its own, its own /proc, a few
 devices, and one size-limited tmpfs under /workspace, /home/agent, /tmp and /dev/shm. No network, nothing
-of the host's users, of this program or of its virtual environment.
+of the host's users, of this program or of its virtual environment. docs/sandbox.md says what each limit
+rests on, as root and as a plain user.
 
-Two ways of mapping users. Where we are root, the commands get a host user of their own without any rights
-and the server inside keeps another one. Where we are not, both are the user that we are; then the server
-is protected by being not traceable. docs/sandbox.md says what each limit rests on.
+A sandbox dies with the thread that runs the event loop in which it was started.
 """
 
 import asyncio
+import contextlib
 import itertools
-import json
 import os
 import secrets
-import signal
+import shutil
 import socket
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tac_rl.errors import SandboxError, SandboxUnavailableError
 from tac_rl.sandboxes import runtime
-from tac_rl.sandboxes.base import Sandbox, SandboxSpec
+from tac_rl.sandboxes.base import WORKSPACE, Sandbox, SandboxSpec
 from tac_rl.sandboxes.client import Connection, SandboxClient
+from tac_rl.sandboxes.launch import AGENT_ID, Process, accept, last_line, launch
+from tac_rl.sandboxes.sweep import sweep
 from tac_rl.sandboxes.system import SystemFiles, prepare_system_files
 
-_AGENT_ID = 1000
-"""User and group of the commands, as seen inside."""
-_HOST_IDS = range(61184, 65520)
-"""Where we are root: host users for the commands; systemd keeps this range for users made on the fly."""
+_NAMESPACES = ("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1")
+_WRITABLE = (WORKSPACE, "/home/agent", "/tmp", "/dev/shm")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 _ENV = {
     "HOME": "/home/agent",
     "USER": "agent",
@@ -46,6 +45,7 @@ _ENV = {
     "GIT_TERMINAL_PROMPT": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+_PROBE_SECONDS = 20.0
 
 
 class BubblewrapSandbox(SandboxClient):
@@ -55,7 +55,7 @@ class BubblewrapSandbox(SandboxClient):
         self,
         spec: SandboxSpec,
         connection: Connection,
-        process: "_Process",
+        process: Process,
         folder: Path,
         forget: Callable[[Path], None],
     ) -> None:
@@ -72,34 +72,7 @@ class BubblewrapSandbox(SandboxClient):
         self._forget(self._folder)
 
     def _epitaph(self) -> str:
-        return _last_line(self._folder / "log")
-
-
-@dataclass
-class _Process:
-    """bubblewrap's own process, and the sandbox's PID 1 as the host sees it."""
-
-    popen: subprocess.Popen[bytes]
-    init_pid: int | None = None
-
-    async def kill(self) -> None:
-        """Kill PID 1, and with it everything inside; bubblewrap ends when the kernel is done with that."""
-        if self.popen.returncode is not None:
-            return
-        # PID 1 is bubblewrap's child and bubblewrap has not been waited for, so the pid is still its own.
-        os.kill(self.init_pid or self.popen.pid, signal.SIGKILL)
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        pidfd = os.pidfd_open(self.popen.pid)
-        loop.add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
-        try:
-            await asyncio.wait_for(ended, 10)
-        except TimeoutError:
-            self.popen.kill()
-        finally:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
-        self.popen.wait(timeout=10)
+        return last_line(self._folder / "log")
 
 
 class BubblewrapProvider:
@@ -108,90 +81,131 @@ class BubblewrapProvider:
     kind = "bubblewrap"
 
     def __init__(self, *, runtime_dir: Path | None = None, start_seconds: float = 30.0) -> None:
-        self._base = runtime.runtime_base(runtime_dir)
+        """Touches nothing yet. `runtime_dir`: see the config; `start_seconds`: time a start may take."""
+        self._runtime_dir = runtime_dir
         self._start_seconds = start_seconds
         self._numbers = itertools.count()
-        self._home = self._base / runtime.identity(os.getpid()) / secrets.token_hex(2)
-        self._running: dict[str, BubblewrapSandbox] = {}
+        self._running: dict[Path, BubblewrapSandbox] = {}
+        self._home: Path | None = None
         self._system: SystemFiles | None = None
+
+    def check(self) -> None:
+        """Prove that this machine can isolate; `SandboxUnavailableError` says what is missing and the fix."""
+        runtime.runtime_base(self._runtime_dir)
+        if shutil.which("bwrap") is None:
+            raise SandboxUnavailableError(
+                "bubblewrap is missing: install it with the system's package manager"
+                " (apt-get install bubblewrap, dnf install bubblewrap), or run setup.sh"
+            )
+        command = ["bwrap", *_NAMESPACES, "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--ro-bind", "/"]
+        command += [
+            "/",
+            "--proc",
+            "/proc",
+            "--size",
+            "4096",
+            "--tmpfs",
+            "/tmp",
+            "--remount-ro",
+            "/tmp",
+            "true",
+        ]
+        try:
+            probe = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PROBE_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise SandboxUnavailableError(
+                f"bubblewrap did not answer within {_PROBE_SECONDS:g} s: is the machine overloaded?"
+            ) from None
+        if probe.returncode != 0:
+            raise SandboxUnavailableError(_explain(probe.stderr.strip()))
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
         """A ready sandbox with an empty workspace; `SandboxError` names what went wrong."""
-        if self._system is None:
-            self._system = prepare_system_files(self._home / "system")
+        system = self._prepare()
+        assert self._home is not None
         folder = self._home / str(next(self._numbers))
         (folder / "control").mkdir(parents=True, mode=0o700)
+        process: Process | None = None
         listener = socket.socket(socket.AF_UNIX)
-        process: _Process | None = None
         try:
             listener.bind(str(folder / "control" / "s"))
             listener.listen(1)
             listener.setblocking(False)
             async with asyncio.timeout(self._start_seconds):
-                process = await _launch(_arguments(spec, self._system, folder), folder)
-                connection = await _accept(listener, process)
+                process = await launch(_arguments(spec, system, folder), folder)
+                connection = await accept(listener, process)
                 sandbox = BubblewrapSandbox(spec, connection, process, folder, self._forget)
-                await sandbox.init(_settings(spec, self._system), timeout_s=self._start_seconds)
+                await sandbox.init(_settings(spec, system), timeout_s=self._start_seconds)
         except BaseException as error:
             if process is not None:
                 await process.kill()
-            why = _last_line(folder / "log")
+            said = last_line(folder / "log")
             runtime.remove(folder)
-            if isinstance(error, (OSError, TimeoutError, SandboxError)):
+            if isinstance(error, (OSError, SandboxError)):  # TimeoutError is an OSError.
                 what = str(error) or f"it was not ready within {self._start_seconds:g} s"
-                raise SandboxError(f"sandbox {spec.name} did not start: {what}{why}") from error
+                raise SandboxError(f"sandbox {spec.name} did not start: {what}{said}") from error
             raise
         finally:
             listener.close()
-        self._running[str(folder)] = sandbox
+        self._running[folder] = sandbox
         return sandbox
 
     async def close(self) -> None:
-        """Stop every sandbox that is still running, and remove the runtime folder."""
-        for sandbox in list(self._running.values()):
-            await sandbox.stop()
+        """Stop every sandbox that is still running, and leave nothing behind."""
+        await asyncio.gather(*(sandbox.stop() for sandbox in list(self._running.values())))
+        if self._home is None:
+            return
         runtime.remove(self._home)
-        try:
+        with contextlib.suppress(OSError):  # Another provider of this process still uses it.
             self._home.parent.rmdir()
-        except OSError:
-            pass  # Another provider of this process still uses it.
-        self._system = None
+        sweep(self._home.parents[1])
+        self._home = self._system = None
+
+    def _prepare(self) -> SystemFiles:
+        """At the first start: clean up after dead processes, and lay out what all sandboxes share."""
+        if self._system is None:
+            base = runtime.runtime_base(self._runtime_dir)
+            sweep(base)
+            self._home = base / runtime.identity(os.getpid()) / secrets.token_hex(2)
+            self._system = prepare_system_files(self._home / "system")
+        return self._system
 
     def _forget(self, folder: Path) -> None:
-        self._running.pop(str(folder), None)
+        self._running.pop(folder, None)
 
 
 def _arguments(spec: SandboxSpec, system: SystemFiles, folder: Path) -> list[str]:
     """bubblewrap's command line."""
-    options = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1"]
-    options += ["--clearenv", "--hostname", spec.hostname, "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"]
+    options = [*_NAMESPACES, "--clearenv", "--hostname", spec.hostname]
+    # The server needs these for a moment, to lay out the disk and to change the commands' user.
+    capabilities = ["CAP_SYS_ADMIN"]
     if os.getuid() == 0:
-        for name in ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SYS_PTRACE", "CAP_CHOWN"):
-            options += ["--cap-add", name]
+        capabilities += ["CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SYS_PTRACE", "CAP_CHOWN"]
     else:
-        options += ["--uid", str(_AGENT_ID), "--gid", str(_AGENT_ID)]
-    for name in ("/dev", "/run", "/home", "/var/tmp"):
+        options += ["--uid", str(AGENT_ID), "--gid", str(AGENT_ID)]
+    options += ["--cap-drop", "ALL"]
+    for name in capabilities:
+        options += ["--cap-add", name]
+    for name in ("/dev", "/run", "/home", "/var/tmp", *_WRITABLE, "/run/control"):
         options += ["--perms", "0755", "--dir", name]
-    options += system.arguments
-    options += ["--proc", "/proc"]
+    options += [*system.arguments, "--proc", "/proc"]
     for name in _DEVICES:
         options += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
-    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
-        options += ["--symlink", f"/proc/self/fd{target}", f"/dev/{name}"]
-    for name in ("/workspace", "/home/agent", "/tmp", "/dev/shm", "/run/control"):
-        options += ["--dir", name]
+    for name, target in _DEVICE_LINKS.items():
+        options += ["--symlink", target, f"/dev/{name}"]
     options += ["--bind", str(folder / "control"), "/run/control"]
     for mount in spec.read_only_mounts:
         options += ["--ro-bind", mount.source, mount.target]
-    options += ["--remount-ro", "/", "--", system.python, "-ISE", system.server, "/run/control/s"]
-    return options
+    return [*options, "--remount-ro", "/", "--", *system.server]
 
 
 def _settings(spec: SandboxSpec, system: SystemFiles) -> dict[str, Any]:
     """The server's first request."""
     limits = spec.limits
     return {
-        "uid": _AGENT_ID if os.getuid() == 0 else None,
+        "uid": AGENT_ID if os.getuid() == 0 else None,
         "mount_disk": True,
         "memory_bytes": limits.memory_mb << 20,
         "disk_bytes": limits.disk_mb << 20,
@@ -200,88 +214,13 @@ def _settings(spec: SandboxSpec, system: SystemFiles) -> dict[str, Any]:
     }
 
 
-async def _launch(arguments: list[str], folder: Path) -> _Process:
-    """Start bubblewrap; where we are root, give the new user namespace its two users."""
-    info_read, info_write = os.pipe()
-    block_read, block_write = os.pipe()
-    fds = (info_write, block_read)
-    extra = ["--info-fd", str(info_write)]
-    if os.getuid() == 0:
-        extra += ["--userns-block-fd", str(block_read)]
-    try:
-        with open(folder / "log", "wb") as log:
-            popen = subprocess.Popen(
-                [arguments[0], *extra, *arguments[1:]],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, env={"PATH": os.environ["PATH"]},
-            )  # fmt: skip
-        process = _Process(popen)
-        for fd in fds:
-            os.close(fd)
-        fds = ()
-        try:
-            info = await _read_all(info_read)
-            if not info:
-                raise SandboxError("bubblewrap ended")
-            process.init_pid = json.loads(info)["child-pid"]
-            (folder / "processes").write_text(
-                f"{runtime.identity(popen.pid)}\n{runtime.identity(process.init_pid or 0)}\n"
-            )
-            if os.getuid() == 0:
-                host_id = secrets.choice(_HOST_IDS)
-                for name in ("uid_map", "gid_map"):
-                    Path(f"/proc/{process.init_pid}/{name}").write_text(f"0 0 1\n{_AGENT_ID} {host_id} 1\n")
-                os.write(block_write, b"1")
-        except BaseException:
-            await process.kill()
-            raise
-    finally:
-        for fd in (info_read, block_write, *fds):
-            os.close(fd)
-    return process
-
-
-async def _read_all(fd: int) -> bytes:
-    """What bubblewrap writes about the sandbox; it closes the pipe after that."""
-    loop = asyncio.get_running_loop()
-    os.set_blocking(fd, False)
-    data = b""
-    while True:
-        ready = loop.create_future()
-        loop.add_reader(fd, lambda future=ready: future.done() or future.set_result(None))
-        try:
-            await ready
-        finally:
-            loop.remove_reader(fd)
-        part = os.read(fd, 4096)
-        data += part
-        if not part or data.rstrip().endswith(b"}"):
-            return data
-
-
-async def _accept(listener: socket.socket, process: _Process) -> Connection:
-    """The server's connection; `SandboxError` where bubblewrap ends before there is one."""
-    loop = asyncio.get_running_loop()
-    pidfd = os.pidfd_open(process.popen.pid)
-    ended = loop.create_future()
-    loop.add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
-    accepting = asyncio.ensure_future(loop.sock_accept(listener))
-    try:
-        await asyncio.wait((accepting, ended), return_when=asyncio.FIRST_COMPLETED)
-        if not accepting.done():
-            raise SandboxError("it ended before its server was ready")
-        stream, _ = accepting.result()
-    finally:
-        accepting.cancel()
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-    _, connection = await loop.create_unix_connection(Connection, sock=stream)
-    return connection
-
-
-def _last_line(log: Path) -> str:
-    """The end of what bubblewrap or the server had to say, to follow an error message."""
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return f" ({lines[-1][:500]})" if lines else ""
+def _explain(said: str) -> str:
+    """What to do about bubblewrap's refusal."""
+    fix = (
+        "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1,"
+        " kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0),"
+        " or, in a container, start it with --privileged"
+    )
+    if "nknown option" in said:
+        fix = "update bubblewrap to 0.6 or newer"
+    return f"bubblewrap can't isolate here ({said.splitlines()[-1] if said else 'it said nothing'}): {fix}"

@@ -1,12 +1,14 @@
-"""Where sockets and logs live while a process lasts, and how the leftovers of dead processes are found.
+"""Where sockets and logs live while a process lasts.
 
-    <base>/<owner's pid>-<owner's start time>/<number>/    one sandbox: `log`, `control/`, `processes`
-    <base>/<owner's pid>-<owner's start time>/system/      what all sandboxes of the owner share
+    <base>/<owner's pid>-<owner's start time>/<provider>/<number>/   a sandbox: log, processes, control/
+    <base>/<owner's pid>-<owner's start time>/<provider>/system/     what the provider's sandboxes share
 
 Pid and start time together name a process for as long as the machine is up.
 """
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -16,7 +18,8 @@ from tac_rl.errors import SandboxError
 
 _SOCKET_PATH_BYTES = 107
 """The longest path that a Unix socket can have on Linux."""
-_LONGEST_REST = "/4194304-18446744073709551615/9999999/control/s"
+_IDENTITY = re.compile(r"[0-9]{1,10}-[0-9]{1,20}")
+_LONGEST_REST = "/4194304-99999999999999/abcd/9999999/control/s"
 
 
 def runtime_base(configured: Path | None = None) -> Path:
@@ -54,19 +57,22 @@ def identity(pid: int) -> str:
     return f"{pid}-{start_time(pid) or 0}"
 
 
+def is_identity(name: str) -> bool:
+    """Whether a name has the form that `identity` gives."""
+    return _IDENTITY.fullmatch(name) is not None
+
+
 def is_alive(name: str) -> bool:
     """Whether the process that `identity` named still runs."""
     pid, _, started = name.partition("-")
-    return pid.isdigit() and started.isdigit() and start_time(int(pid)) == int(started)
+    return is_identity(name) and start_time(int(pid)) == int(started)
 
 
 def kill(name: str) -> None:
     """SIGKILL to the process that `identity` named, if it still is that one."""
     if is_alive(name):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(int(name.partition("-")[0]), signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def remove(folder: Path) -> None:
