@@ -90,6 +90,10 @@ class Renderer:
             del ids[0]
         return ids
 
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of a text as it stands in a rendered history."""
+        return self._encode(text)
+
     def text(self, completion_ids: Sequence[int]) -> str:
         """The text of a completion without the token that ended it; other special tokens stay visible."""
         ids = list(completion_ids)
