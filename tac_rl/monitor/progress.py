@@ -63,7 +63,7 @@ class TrainProgress:
         except RunError:
             return  # the loop meets the same trouble and reports it; a display must not end a run
         for line in self._news(snapshot):
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
         if self._live.is_started:
             self._live.update(progress_bars(snapshot, self._console.width), refresh=True)
 
@@ -74,9 +74,9 @@ class TrainProgress:
             means = snapshot.means.get(iteration.n)
             line = Text.assemble((f"iteration {iteration.n}/{snapshot.status.iterations}", "bold"))
             if means is not None:
-                line.append(f"  reward {number(means.reward)}  partial score {percent(means.partial)}")
-                line.append(f"  fully complete {percent(means.full_completion)}")
-            for name, label in (("entropy", "entropy"), ("grad_norm", "gradient norm")):
+                line.append(f"  reward {number(means.reward)}  partial {percent(means.partial)}")
+                line.append(f"  complete {percent(means.full_completion)}")
+            for name, label in (("entropy", "entropy"), ("grad_norm", "grad norm")):
                 if name in iteration.metrics:
                     line.append(f"  {label} {number(iteration.metrics[name])}", "dim")
             line.append(f"  v{iteration.new_version}", "dim")
@@ -120,6 +120,7 @@ def progress_bars(snapshot: Snapshot, width: int) -> Text:
         third.append(f"  reward {number(means.reward)}  fully complete {percent(means.full_completion)}")
     if snapshot.heldout:
         third.append(f"  held-out {percent(snapshot.heldout[0].results.get('full_completion'))}")
+    if len(snapshot.heldout) > 1:
         third.append(f" → {percent(snapshot.heldout[-1].results.get('full_completion'))}")
     lines = [first.append(f"  {times}", "dim"), second.append(f"  {phases}", "dim"), third]
     for line in lines:
@@ -144,13 +145,13 @@ def closing_table(directory: Path) -> Table | Text:
     if not comparisons:
         return Text("no evaluation was made", "dim")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("")
-    for name in ("attempts", "before", "after", "change", "score before", "score after"):
+    table.add_column("", no_wrap=True)
+    for name in ("attempts", "before", "after", "change", "score"):
         table.add_column(name, justify="right")
     for comparison in comparisons:
         before, after = comparison.before, comparison.after
-        versions = f"v{before.evaluation.version} and v{after.evaluation.version}"
-        table.add_row(Text(f"{comparison.split}, {versions}", "bold"), *_cells(before.overall, after.overall))
+        versions = f"v{before.evaluation.version} → v{after.evaluation.version}"
+        table.add_row(Text(f"{comparison.split} {versions}", "bold"), *_cells(before.overall, after.overall))
         for task in comparison.tasks():
             table.add_row(f"  {task}", *_cells(before.by_task.get(task), after.by_task.get(task)))
     return table
@@ -164,4 +165,5 @@ def _cells(before: Rate | None, after: Rate | None) -> list[Text]:
         cells.append(Text(f"{change:+.0f}", "green" if change > 0 else "red" if change < 0 else "dim"))
     else:
         cells.append(Text("–"))
-    return cells + [Text(f"{r.score:.2f}" if r else "–") for r in (before, after)]
+    scores = " → ".join(f"{r.score:.2f}" if r else "–" for r in (before, after))
+    return [*cells, Text(scores, "dim")]

@@ -122,15 +122,17 @@ def heat_map(rows: dict[str, dict[int, float]], columns: Sequence[int]) -> str:
     parts = [f'<svg class="heat" width="{width:.0f}" viewBox="0 0 {width:.0f} {height}" role="img">']
     for y, (name, row) in enumerate(rows.items()):
         parts.append(
-            f'<text class="tick" x="{name_width - 8}" y="{y * cell_height + 13}" text-anchor="end">{escaped(name)}</text>'
+            f'<text class="tick" x="{name_width - 8}" y="{y * cell_height + 13}" text-anchor="end">'
+            f"{escaped(name)}</text>"
         )
         for x, column in enumerate(columns):
             value = row.get(column)
             if value is None or not math.isfinite(value):
                 continue
             parts.append(
-                f'<rect class="fill s0" x="{name_width + x * cell:.1f}" y="{y * cell_height + 1}" width="{cell - 1:.1f}" '
-                f'height="{cell_height - 2}" fill-opacity="{0.06 + 0.94 * max(0.0, value) / top:.3f}">'
+                f'<rect class="fill s0" x="{name_width + x * cell:.1f}" y="{y * cell_height + 1}" '
+                f'width="{cell - 1:.1f}" height="{cell_height - 2}" '
+                f'fill-opacity="{0.06 + 0.94 * max(0.0, value) / top:.3f}">'
                 f"<title>{escaped(name)}, iteration {column}: {number(value)}</title></rect>"
             )
     every = max(1, math.ceil(len(columns) / 12))

@@ -113,7 +113,7 @@ def _body(reader: RunReader, rollout: StoredRollout) -> str:
     tokens, sampled = (sum(row[key] for row in document["rows"]) for key in ("tokens", "sampled"))
     if tokens:
         parts.append(
-            f'<p class="dim">training rows: {len(document["rows"])}, with {tokens} tokens, {sampled} of them sampled</p>'
+            f'<p class="dim">training rows: {len(document["rows"])}; {tokens} tokens, {sampled} of them sampled</p>'
         )
     if rollout.error:
         parts.append(f'<p class="error">{escaped(rollout.error, _TEXT_LIMIT)}</p>')

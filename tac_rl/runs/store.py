@@ -127,15 +127,17 @@ class RunStore:
             with self._write() as cursor:
                 now = time.time()
                 cursor.execute(
-                    "UPDATE run SET state=?, message=?, stage='', stage_since=?", (state, message, now)
+                    "UPDATE run SET state=?, message=?, stage='', stage_since=?",
+                    (state, _storable(message), now),
                 )
                 cursor.execute(
                     "UPDATE sessions SET heartbeat=?, ended=? WHERE session=?", (now, now, self._session)
                 )
                 cursor.execute("DELETE FROM in_flight")
         finally:
-            self._closed = True
-            self._db.close()
+            with self._mutex:
+                self._closed = True
+                self._db.close()
             lock.release(self.directory)
 
     def __enter__(self) -> "RunStore":
@@ -177,7 +179,7 @@ class RunStore:
             cursor.execute(
                 "INSERT INTO events (time, iteration, kind, message, data) VALUES (?, "
                 "(SELECT max(n) FROM iterations), ?, ?, ?)",
-                (time.time(), kind, message, _json(data)),
+                (time.time(), kind, _storable(message), _json(data)),
             )
 
     # Iterations
@@ -271,6 +273,7 @@ class RunStore:
         row = vars(record) | {
             "checkpoints": _json([list(pair) for pair in record.checkpoints]),
             "complete": int(record.complete),
+            "error": _storable(record.error),
             "trajectory": relative,
             "ended": time.time(),
         }
@@ -360,6 +363,11 @@ def _json(value: object) -> str:
         return json.dumps(value)
     except (TypeError, ValueError) as error:
         raise RunError(f"the run directory stores JSON values only: {error}") from error
+
+
+def _storable(text: str) -> str:
+    """`text` without lone surrogates, which model output can hold and UTF-8 (so SQLite) can't."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _add_timing(cursor: sqlite3.Cursor, iteration: int, timing: Mapping[str, float]) -> None:
