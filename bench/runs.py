@@ -66,6 +66,8 @@ def main() -> None:
         tell("record_rollout with a 20 KB trajectory", records)
         looks = [timed(lambda: take_snapshot(store.directory)) for _ in range(20)]
         tell(f"monitor snapshot of {ITERATIONS * ROLLOUTS} rollouts", looks)
+        looks = [timed(lambda: take_snapshot(store.directory, tasks=False)) for _ in range(20)]
+        tell("the same for the progress bars", looks)
         store.close("finished")
         tell(
             f"HTML report of {ITERATIONS * ROLLOUTS} rollouts", [timed(lambda: write_report(store.directory))]

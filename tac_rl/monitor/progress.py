@@ -24,14 +24,14 @@ from tac_rl.runs.reader import RunReader
 class TrainProgress:
     """Shows the run in `directory` while the `with` block runs; `console` is standard output by default."""
 
-    def __init__(self, directory: Path, console: Console | None = None, *, interval_s: float = 0.5) -> None:
+    def __init__(self, directory: Path, console: Console | None = None, *, interval_s: float = 1.0) -> None:
         self._directory = directory
         self._console = console or Console(highlight=False)
         self._interval_s = interval_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        first = take_snapshot(directory)
+        first = take_snapshot(directory, tasks=False)
         # A resumed run's past is not told again.
         self._told_iterations = first.finished
         self._told_evaluations = len(first.heldout)
@@ -59,7 +59,7 @@ class TrainProgress:
     def _look(self) -> None:
         """Tell what is new and redraw the bars."""
         try:
-            snapshot = take_snapshot(self._directory)
+            snapshot = take_snapshot(self._directory, tasks=False)
         except RunError:
             return  # the loop meets the same trouble and reports it; a display must not end a run
         for line in self._news(snapshot):

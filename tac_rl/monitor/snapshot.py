@@ -105,8 +105,10 @@ class Snapshot:
         }
 
 
-def take_snapshot(directory: Path, *, progress_seconds: float = PROGRESS_SECONDS) -> Snapshot:
-    """Look at a run; `RunError` where there is none to look at."""
+def take_snapshot(
+    directory: Path, *, progress_seconds: float = PROGRESS_SECONDS, tasks: bool = True
+) -> Snapshot:
+    """Look at a run; `RunError` where there is none. Without `tasks`, the costliest part, `by_task` is empty."""
     with RunReader(directory) as reader, reader.consistent():
         status = reader.status()
         iterations = reader.iterations()
@@ -125,7 +127,7 @@ def take_snapshot(directory: Path, *, progress_seconds: float = PROGRESS_SECONDS
             heldout=tuple(e for e in evaluations if e.finished is not None),
             evaluating=_evaluating(reader, reader.evaluations(), status),
             in_flight=tuple(reader.in_flight()),
-            by_task=reader.latest_by_task(STRIP),
+            by_task=reader.latest_by_task(STRIP) if tasks else {},
             timing=reader.timing(),
             trained_version=versions[-1].version if versions else 0,
             served_version=reader.served_version(),
