@@ -1,6 +1,7 @@
 """Build the parts that a config names, wire them, and take them down again: what every door stands on."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ DEFAULT_CONTEXT = 4096
 @asynccontextmanager
 async def training(config: RunConfig, store: RunStore) -> AsyncIterator[TrainingLoop]:
     """Everything that a run needs, started at the store's resume point."""
+    started = time.monotonic()
     packages, heldout = choose_packages(config.tasks)
     learner = ProcessLearner(
         config.learner,
@@ -51,7 +53,12 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
         stack.push_async_callback(learner.stop)
         point = store.resume_point
         await learner.start(point.adapter)
-        await publisher.restore(point.adapter, point.version)
+        report = await publisher.restore(point.adapter, point.version)
+        if report is not None:
+            store.record_publish(
+                report.version, seconds=report.seconds, shift=report.probe_shift, error=report.probe_error
+            )
+        store.record_timing(point.iteration, {"startup": time.monotonic() - started})
         yield TrainingLoop(
             config,
             store,

@@ -83,7 +83,8 @@ class TrainingLoop:
         with clock("rollouts"):
             draws = self.curriculum.draw(n, self.config.rollouts.groups)
             recorder = StoreRecorder(self.store, "train", iteration=n)
-            groups = await self.attempts.train(n, draws, self.version, recorder)
+            async with self.publisher.lease(self.version):
+                groups = await self.attempts.train(n, draws, self.version, recorder)
         for group in groups:
             self.curriculum.observe(group.task, group.scores)
 
@@ -212,7 +213,7 @@ class PhaseClock:
             if in_rollouts
         }
         named = parts | self._seconds
-        return named | {"own": max(0.0, time.monotonic() - self._started - sum(named.values()))}
+        return named | {"loop": max(0.0, time.monotonic() - self._started - sum(named.values()))}
 
 
 def _rollout_metrics(groups: Sequence[GroupResult]) -> dict[str, float]:

@@ -97,16 +97,15 @@ class Publisher:
         await self._retire_unused()
         return report
 
-    async def restore(self, adapter: Path | None, version: int) -> None:
+    async def restore(self, adapter: Path | None, version: int) -> PublishReport | None:
         """Serve `version` with an engine that was just (re)started: a resumed run, or one whose engine died.
 
-        `adapter` is None for the base. It must agree with its probe, as for `publish`. Leases of the engine
+        `adapter` is None for the base, of which nothing is to be proved. An adapter must agree with its probe, as for `publish`. Leases of the engine
         before are forgotten: their rollouts failed with it.
         """
         self._leases.clear()
         self._current = BASE_VERSION
-        if adapter is not None:
-            await self.publish(adapter, version)
+        return None if adapter is None else await self.publish(adapter, version)
 
     def _prove(
         self,
