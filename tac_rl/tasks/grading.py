@@ -4,10 +4,12 @@ Two ways to fail, kept apart: whatever the *workspace* holds, there is a grade; 
 raises, hangs, floods its output or returns nonsense, there is a `GradingError`, never a 0.
 """
 
+import asyncio
 import functools
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,46 +50,55 @@ class _Job:
         ).encode()
 
 
+Rooms = Callable[[], AbstractAsyncContextManager[Sandbox]]
+"""Gives an empty sandbox to grade in, for one use."""
+
+
 async def grade(
     instance: TaskInstance,
     package: TaskPackage,
     workspace_tar: bytes,
     trajectory: str,
     provider: SandboxProvider,
-    *,
-    limits: SandboxLimits = LIMITS,
 ) -> Grade:
-    """Grade the workspace in `workspace_tar` (as `Sandbox.export` makes it).
+    """Grade the workspace in `workspace_tar` (as `Sandbox.export` makes it), in a fresh sandbox.
+
+    Raises `GradingError` where the evaluator itself fails, `SandboxError` where the sandbox does.
+    """
+
+    @asynccontextmanager
+    async def fresh() -> AsyncIterator[Sandbox]:
+        sandbox = await provider.start(SandboxSpec(name=f"grading-{secrets.token_hex(6)}", limits=LIMITS))
+        try:
+            yield sandbox
+        finally:
+            await asyncio.shield(sandbox.stop())
+
+    return await grade_in(fresh, instance, package, workspace_tar, trajectory)
+
+
+async def grade_in(
+    rooms: Rooms, instance: TaskInstance, package: TaskPackage, workspace_tar: bytes, trajectory: str
+) -> Grade:
+    """Grade in a sandbox that `rooms` gives.
 
     An evaluator may run programs that the agent wrote. Where such a program brings the grading down, the
     workspace is graded once more with those programs yielding nothing: sabotage never pays, and is never
-    mistaken for a failure of ours. Raises `GradingError` where the evaluator itself fails, `SandboxError`
-    where the sandbox does.
+    mistaken for a failure of ours.
     """
     where = f"task {instance.task}, seed {instance.seed}"
     for may_run in (True, False):
         job = _Job(secrets.token_hex(16), instance.facts, trajectory, may_run)
-        sandbox = await provider.start(SandboxSpec(name=f"grading-{secrets.token_hex(6)}", limits=limits))
-        try:
-            result = await run_evaluator(sandbox, package, job.to_json(), workspace_tar)
-        finally:
-            await sandbox.stop()
-        if may_run and _brought_down_by_programs(result, job.nonce):
-            continue
-        return parse_result(result, job.nonce, where)
+        files = {f"{UTILS}/{name}": source for name, source in kit().items()}
+        files[f"{UTILS}/evaluator.py"] = package.evaluator
+        files[f"{UTILS}/job.json"] = job.to_json()
+        files[f"{UTILS}/workspace.tar"] = workspace_tar
+        async with rooms() as sandbox:
+            await sandbox.put(files)
+            result = await sandbox.exec(_COMMAND)
+        if not (may_run and _brought_down_by_programs(result, job.nonce)):
+            return parse_result(result, job.nonce, where)
     raise AssertionError("unreachable: the second round returns or raises")
-
-
-async def run_evaluator(
-    sandbox: Sandbox, package: TaskPackage, job: bytes, workspace_tar: bytes
-) -> ExecResult:
-    """Put everything that grading needs into a fresh sandbox, and run it."""
-    files = {f"{UTILS}/{name}": source for name, source in kit().items()}
-    files[f"{UTILS}/evaluator.py"] = package.evaluator
-    files[f"{UTILS}/job.json"] = job
-    files[f"{UTILS}/workspace.tar"] = workspace_tar
-    await sandbox.put(files)
-    return await sandbox.exec(_COMMAND)
 
 
 @functools.cache

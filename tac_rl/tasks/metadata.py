@@ -13,6 +13,9 @@ SERVICES = ("chat", "forge", "tracker", "drive")
 """The office's services that a package may ask for."""
 
 
+NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
+
+
 class Metadata(BaseModel):
     """The fields of task.yaml; unknown ones are refused."""
 
@@ -34,7 +37,7 @@ class Metadata(BaseModel):
     @field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", name):
+        if not NAME_PATTERN.fullmatch(name):
             raise ValueError("must be lower-case words joined by hyphens, such as finance-column-total")
         return name
 

@@ -4,7 +4,6 @@ Imports `evaluator` from beside this file, grades the current folder, writes the
 to grade is exit status 1 and no file.
 """
 
-
 from __future__ import annotations
 
 import json

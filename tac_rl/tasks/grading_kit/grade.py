@@ -4,7 +4,6 @@ Prints the result on one line that starts with the job's nonce. An agent's progr
 runs can neither know the nonce nor find the facts or the evaluator: they are deleted before.
 """
 
-
 from __future__ import annotations
 
 import json

@@ -5,7 +5,6 @@ ending the extraction. Written out here because older interpreters lack the filt
 are made last: so no member is ever written through a link.
 """
 
-
 from __future__ import annotations
 
 import os
