@@ -115,7 +115,10 @@ def _check_weights(
                         halves.setdefault(module, {})[half] = tuple(tensors.get_slice(key).get_shape())
                         break
                 else:
-                    raise AdapterError(f"{file}: tensor {key!r} is not a LoRA half of a linear layer")
+                    raise AdapterError(
+                        f"{file}: tensor {key!r} is not a LoRA half of a linear layer; train such layers only "
+                        "(target_modules: all-linear)"
+                    )
     except (SafetensorError, OSError) as error:
         raise AdapterError(f"{file}: corrupt ({error}); write the adapter again") from error
     if not halves:

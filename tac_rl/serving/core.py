@@ -19,7 +19,7 @@ from tac_rl.serving.batching import BatchLoop
 from tac_rl.serving.compact import CompactModel, is_supported
 from tac_rl.serving.forward import ForwardModel, kv_geometry
 from tac_rl.serving.generic import GenericModel
-from tac_rl.serving.model_folder import context_length, linear_shapes
+from tac_rl.serving.model_folder import linear_shapes
 
 Message = dict[str, Any]
 Inbox = queue.SimpleQueue[Message | None]
@@ -28,28 +28,25 @@ Inbox = queue.SimpleQueue[Message | None]
 
 @dataclass(frozen=True)
 class CoreSettings:
-    """What the core needs to know, as plain values (it crosses a process border)."""
+    """What the core needs to know, as plain values (it crosses a process border); see `config.engine`."""
 
     model_path: str
+    length: int
+    """Tokens of prompt and completion together."""
     device: str = "auto"
     dtype: str = "float32"
     threads: int = 1
-    max_model_len: int | None = None
     max_batch: int = 64
     cache_slots: int = 160
     kv_cache_mb: int = 2048
     prefill_tokens: int = 1024
 
-    def to_message(self) -> Message:
-        return asdict(self)
 
-
-def load_model(settings: CoreSettings) -> tuple[ForwardModel, int, int]:
-    """The model, how many slots it has, and the length of each. Raises `EngineError` naming the fix."""
+def load_model(settings: CoreSettings) -> tuple[ForwardModel, int]:
+    """The model and how many slots it has. Raises `EngineError` naming the fix."""
     from transformers import AutoModelForCausalLM
 
     path = Path(settings.model_path)
-    length = context_length(path, settings.max_model_len)
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -61,15 +58,15 @@ def load_model(settings: CoreSettings) -> tuple[ForwardModel, int, int]:
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(f"{path}: the model can't be loaded: {error}") from error
     layers, kv_heads, head_dim = kv_geometry(model.config)
-    slot_bytes = 2 * layers * kv_heads * head_dim * length * next(model.parameters()).element_size()
+    slot_bytes = 2 * layers * kv_heads * head_dim * settings.length * next(model.parameters()).element_size()
     slots = min(settings.cache_slots, (settings.kv_cache_mb << 20) // slot_bytes)
     if slots < 1:
         raise EngineError(
-            f"engine.kv_cache_mb is {settings.kv_cache_mb}, but one sequence of {length} tokens needs "
+            f"engine.kv_cache_mb is {settings.kv_cache_mb}, but one sequence of {settings.length} tokens needs "
             f"{slot_bytes / 2**20:.0f} MiB; raise it or lower engine.max_model_len"
         )
     kind = CompactModel if is_supported(model.config) else GenericModel
-    return kind(model, slots, length), slots, length
+    return kind(model, slots, settings.length), slots
 
 
 class Core:
@@ -77,16 +74,21 @@ class Core:
 
     def __init__(self, settings: CoreSettings) -> None:
         torch.set_num_threads(settings.threads)
-        model, slots, length = load_model(settings)
+        model, slots = load_model(settings)
         self._shapes = linear_shapes(Path(settings.model_path))
         self._loop = BatchLoop(
             model,
             slots=slots,
-            length=length,
+            length=settings.length,
             max_batch=settings.max_batch,
             prefill_tokens=settings.prefill_tokens,
         )
-        self.ready: Message = {"context_length": length, "slots": slots, "forward": type(model).__name__}
+        self.ready: Message = {
+            "slots": slots,
+            "forward": type(model).__name__,
+            "device": str(model.storage.kv[0].device),
+        }
+        """What the core says about itself once it can take commands."""
 
     def run(self, inbox: Inbox, reply: Callable[[Message], None]) -> None:
         """Serve until the inbox gives None; waits without computing while there is no work."""

