@@ -1,12 +1,19 @@
 """Small random models and rows for the tests of the learner."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from tac_rl.config.learner import LearnerSection
+from tac_rl.learning.adapters import trainable
+from tac_rl.learning.advantages import advantages_of
 from tac_rl.learning.base import GradedRollout, Group, Row
+from tac_rl.learning.batching import train_rows
+from tac_rl.learning.metrics import Sums
+from tac_rl.learning.step import LearnerPlan, StepLearner
 
 VOCABULARY = 61
 
@@ -56,3 +63,46 @@ def random_groups(seed: int = 0, groups: int = 3, size: int = 4) -> list[Group]:
             rollouts.append(GradedRollout(name, reward, (random_row(random_, name, prompt=prompt),)))
         result.append(Group(f"g{group}", "task", tuple(rollouts)))
     return result
+
+
+def step_learner(model: Path, **settings: object) -> StepLearner:
+    """A learner in float32 whose adapter is not zero, so that every gradient is alive."""
+    given = {"precision": "float32", "lora": {"rank": 4, "alpha": 8}, **settings}
+    plan = LearnerPlan(model, LearnerSection.model_validate(given), iterations=10, seed=0)
+    learner = StepLearner(plan)
+    randomise_adapter(learner)
+    return learner
+
+
+def randomise_adapter(learner: StepLearner, seed: int = 1) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in learner.parameters:
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+
+
+def gradients(learner: StepLearner, groups: list[Group]) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradients of one minibatch of `groups`, without an update."""
+    learner.optimizer.zero_grad(set_to_none=True)
+    rows = train_rows(advantages_of(groups, scale=learner.loss.scale_rewards))
+    loss = learner.accumulate_gradients(rows, learner.flat_tokens(rows, several=False), Sums())
+    return loss, {name: parameter.grad.clone() for name, parameter in trainable(learner.model).items()}
+
+
+def near_policy(learner: StepLearner, groups: list[Group], noise: float, seed: int = 5) -> list[Group]:
+    """The same groups with recorded log-probabilities that are the learner's own plus noise."""
+    random_ = random.Random(seed)
+
+    def moved(row: Row) -> Row:
+        own = [0.0, *learner.score(row.token_ids)]
+        pairs = zip(own, row.sampled, strict=True)
+        values = [min(0.0, value + random_.gauss(0, noise)) if flag else 0.0 for value, flag in pairs]
+        return replace(row, logprobs=tuple(torch.tensor(values).tolist()))
+
+    return [
+        replace(
+            group,
+            rollouts=tuple(replace(r, rows=tuple(moved(row) for row in r.rows)) for r in group.rollouts),
+        )
+        for group in groups
+    ]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tac_rl.learning.advantages import GroupAdvantages
 from tac_rl.learning.base import Row
 from tac_rl.learning.losses.base import Normalisation
 
@@ -31,7 +32,7 @@ class TrainRow:
     targets: Tensor
     """int64 [n]: the sampled tokens."""
     engine_logprobs: Tensor
-    """[n], float32 (or the dtype asked for)."""
+    """float32 [n]."""
     advantage: float
     offset: int
     """Where this row's n tokens start in the step's flat arrays."""
@@ -63,33 +64,32 @@ class MicroBatch:
         )
 
 
-def train_rows(
-    rollouts: Sequence[tuple[Sequence[Row], float]], dtype: torch.dtype = torch.float32
-) -> list[TrainRow]:
-    """The trainable rows of (rows, advantage) pairs, one pair a rollout; rows without a sampled token fall
-    out."""
-    result = []
-    offset = 0
-    for number, (rows, advantage) in enumerate(rollouts):
-        for row in rows:
-            sampled = np.flatnonzero(np.array(row.sampled, dtype=bool))
-            if not len(sampled):
-                continue
-            ids = torch.tensor(row.token_ids[: sampled[-1] + 1], dtype=torch.int64)
-            at = torch.from_numpy(sampled)
-            result.append(
-                TrainRow(
-                    number,
-                    ids[:-1],
-                    at - 1,
-                    ids[at],
-                    torch.tensor(row.logprobs, dtype=dtype)[at],
-                    advantage,
-                    offset,
-                )
-            )
-            offset += len(sampled)
+def train_rows(step: GroupAdvantages) -> list[TrainRow]:
+    """The trainable rows of a step's groups; rows without a sampled token fall out."""
+    result: list[TrainRow] = []
+    rollout, offset = 0, 0
+    for group, advantages in zip(step.groups, step.advantages, strict=True):
+        for graded, advantage in zip(group.rollouts, advantages, strict=True):
+            for row in graded.rows:
+                if any(row.sampled):
+                    result.append(_train_row(row, rollout, advantage, offset))
+                    offset += len(result[-1].targets)
+            rollout += 1
     return result
+
+
+def _train_row(row: Row, rollout: int, advantage: float, offset: int) -> TrainRow:
+    sampled = torch.from_numpy(np.flatnonzero(np.array(row.sampled, dtype=bool)))
+    ids = torch.tensor(row.token_ids[: int(sampled[-1]) + 1], dtype=torch.int64)
+    return TrainRow(
+        rollout=rollout,
+        inputs=ids[:-1],
+        positions=sampled - 1,
+        targets=ids[sampled],
+        engine_logprobs=torch.tensor(row.logprobs)[sampled],
+        advantage=advantage,
+        offset=offset,
+    )
 
 
 def token_weights(rows: Sequence[TrainRow], normalisation: Normalisation, constant_tokens: int) -> Tensor:

@@ -25,6 +25,7 @@ from tac_rl.learning.batching import MicroBatch, TrainRow, micro_batches, token_
 from tac_rl.learning.forward import Policy
 from tac_rl.learning.losses import LOSSES
 from tac_rl.learning.losses.base import Loss, Tokens
+from tac_rl.learning.metrics import Sums
 from tac_rl.learning.mismatch import k3, truncated_weights
 from tac_rl.learning.ratios import log_ratio
 
@@ -53,26 +54,6 @@ class FlatTokens:
     old_logprobs_T: Tensor | None
     """None: the policy's own log-probabilities of the moment, without gradient (the first update of a
     step)."""
-
-
-class Sums:
-    """Adds up what the metrics need, on the device, and reads it out once."""
-
-    def __init__(self) -> None:
-        self.totals: dict[str, Tensor] = {}
-        self.ratio_max = torch.zeros(())
-
-    def add(self, **values: Tensor) -> None:
-        for name, value in values.items():
-            value = value.detach().double().sum()
-            self.totals[name] = self.totals[name] + value if name in self.totals else value
-
-    def see_ratio(self, ratio_N: Tensor) -> None:
-        self.add(ratio=ratio_N)
-        self.ratio_max = torch.maximum(self.ratio_max.to(ratio_N), ratio_N.max())
-
-    def get(self, name: str) -> float:
-        return float(self.totals[name]) if name in self.totals else 0.0
 
 
 def learning_rate(settings: LearnerSection, iteration: int, iterations: int) -> float:
@@ -151,13 +132,7 @@ class StepLearner:
             )
         started = time.perf_counter()
         kept = advantages_of(groups, scale=self.loss.scale_rewards)
-        rows = train_rows(
-            [
-                (rollout.rows, advantage)
-                for group, advantages in zip(kept.groups, kept.advantages, strict=True)
-                for rollout, advantage in zip(group.rollouts, advantages, strict=True)
-            ]
-        )
+        rows = train_rows(kept)
         self._check(rows)
         rate = learning_rate(self.settings, version - 1, self.plan.iterations)
         for parameter_group in self.optimizer.param_groups:
@@ -172,21 +147,17 @@ class StepLearner:
         self._save(rows, version, out)
         self.version = version
         seconds = time.perf_counter() - started
-        computed = sums.get("tokens")
         inputs = sum(len(row.inputs) + 1 for row in rows)
 
-        def mean(name: str) -> float:
-            return sums.get(name) / computed if computed else math.nan
-
         metrics = {
-            "loss": sums.get("loss") / len(grad_norms) if grad_norms else math.nan,
+            "loss": sums.total("loss") / len(grad_norms) if grad_norms else math.nan,
             "grad_norm": sum(grad_norms) / len(grad_norms) if grad_norms else math.nan,
-            "entropy": mean("entropy"),
-            "mismatch_kl": mean("mismatch_kl"),
-            "ratio_mean": mean("ratio"),
-            "ratio_max": float(sums.ratio_max) if computed else math.nan,
-            "clipped_share": mean("clipped"),
-            "truncated_share": mean("truncated"),
+            "entropy": sums.mean("entropy"),
+            "mismatch_kl": sums.mean("mismatch_kl"),
+            "ratio_mean": sums.mean("ratio"),
+            "ratio_max": sums.max("ratio"),
+            "clipped_share": sums.mean("clipped"),
+            "truncated_share": sums.mean("truncated"),
             "tokens": float(inputs),
             "sampled_tokens": float(sum(len(row.targets) for row in rows)),
             "tokens_per_s": inputs * self.settings.epochs / seconds,
@@ -197,7 +168,7 @@ class StepLearner:
             "learning_rate": rate,
         }
         if self.settings.kl_coefficient:
-            metrics["base_kl"] = mean("base_kl")
+            metrics["base_kl"] = sums.mean("base_kl")
         return metrics, skipped
 
     def _check(self, rows: Sequence[TrainRow]) -> None:
@@ -216,7 +187,7 @@ class StepLearner:
     def _update(self, rows: list[TrainRow], version: int, sums: Sums, grad_norms: list[float]) -> str:
         """All optimiser updates of one step; on a number that is not finite, none of them."""
         several = self.settings.epochs * self.settings.minibatches > 1
-        flat = self._flat_tokens(rows, several)
+        flat = self.flat_tokens(rows, several)
         before = self._snapshot() if several else None
         for epoch in range(self.settings.epochs):
             for part in _minibatches(rows, self.settings.minibatches, (self.plan.seed, version, epoch)):
@@ -233,7 +204,7 @@ class StepLearner:
         self.optimizer.zero_grad(set_to_none=True)
         return ""
 
-    def _flat_tokens(self, rows: Sequence[TrainRow], several: bool) -> FlatTokens:
+    def flat_tokens(self, rows: Sequence[TrainRow], several: bool) -> FlatTokens:
         engine_T = torch.cat([row.engine_logprobs for row in rows]).to(self.device)
         advantages_T = torch.cat(
             [row.engine_logprobs.new_full(row.targets.shape, row.advantage) for row in rows]
@@ -289,8 +260,10 @@ class StepLearner:
         if settings.entropy_coefficient:
             loss = loss - settings.entropy_coefficient * entropy_N.sum() / tokens
         with torch.no_grad():
-            sums.see_ratio(log_ratio(logprobs_N, engine_N).exp())
+            ratio_N = log_ratio(logprobs_N, engine_N).exp()
+            sums.keep_max(ratio=ratio_N)
             sums.add(
+                ratio=ratio_N,
                 tokens=torch.ones_like(slot_N),
                 entropy=entropy_N,
                 mismatch_kl=k3(engine_N, logprobs_N),
