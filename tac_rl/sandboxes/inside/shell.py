@@ -1,5 +1,5 @@
 # Plain os functions here: pathlib would slow every start.
-# ruff: noqa: PTH
+# ruff: noqa: PTH112
 """One persistent bash, and what a command may do to it: exit, exec, hang, flood, be killed.
 
 The command's text reaches bash as a script on its standard input; all output goes to one pipe; the end of
@@ -141,13 +141,16 @@ class Shell:
 
     def _send_script(self) -> None:
         """Write as much of the script as the pipe takes; the rest when there is room."""
+        if not self._unsent:  # Called for POLLERR: nobody reads any more, which poll would report for ever.
+            self._poll.unregister(self._script_fd)
+            return
         try:
             self._unsent = self._unsent[os.write(self._script_fd, self._unsent) :]
         except BlockingIOError:
             pass
         except BrokenPipeError:
             self._unsent = self._unsent[:0]  # bash is gone or another program now: SIGCHLD or time tells.
-        self._poll.modify(self._script_fd, select.POLLOUT if self._unsent else 0)
+        self._poll.register(self._script_fd, select.POLLOUT if self._unsent else 0)
 
     def _read_status(self) -> bytes:
         data = _read(self._status_fd)
