@@ -123,6 +123,7 @@ class BubblewrapProvider:
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
         """A ready sandbox with an empty workspace; `SandboxError` names what went wrong."""
+        _check_mounts(spec)
         system = self._prepare()
         assert self._home is not None
         folder = self._home / str(next(self._numbers))
@@ -199,6 +200,17 @@ def _arguments(spec: SandboxSpec, system: SystemFiles, folder: Path) -> list[str
     for mount in spec.read_only_mounts:
         options += ["--ro-bind", mount.source, mount.target]
     return [*options, "--remount-ro", "/", "--", *system.server]
+
+
+def _check_mounts(spec: SandboxSpec) -> None:
+    """As root the commands are another user on the host, who may not be allowed to read a mount."""
+    for mount in spec.read_only_mounts:
+        source = Path(mount.source)
+        if not source.exists():
+            raise SandboxError(f"sandbox {spec.name}: the mount {source} does not exist")
+        needed = 0o005 if source.is_dir() else 0o004
+        if os.getuid() == 0 and source.stat().st_mode & needed != needed:
+            raise SandboxError(f"sandbox {spec.name}: {source} must be readable for everyone (chmod o+rX)")
 
 
 def _settings(spec: SandboxSpec, system: SystemFiles) -> dict[str, Any]:

@@ -86,11 +86,17 @@ def _compile_server(python: str, target: Path) -> None:
             [python, "-ISE", "-c", code, *itertools.chain(*pairs)],
             check=True,
             capture_output=True,
+            text=True,
             stdin=subprocess.DEVNULL,
             timeout=60,
         )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise SandboxUnavailableError(f"{python} can't compile the sandbox's server: {error}") from error
+    except subprocess.CalledProcessError as error:
+        said = str(error.stderr).strip().rpartition("\n")[2]
+        raise SandboxUnavailableError(
+            f"{python} can't run the sandboxes' server ({said}): update it"
+        ) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SandboxUnavailableError(f"{python} can't run the sandboxes' server: {error}") from error
 
 
 def _hidden_folders() -> list[str]:

@@ -1,5 +1,5 @@
 # Plain os functions here: pathlib would slow every start.
-# ruff: noqa: PTH
+# ruff: noqa: PTH102, PTH123
 """Everything that has to be in place before the first command runs. Linux system calls through ctypes."""
 
 from __future__ import annotations

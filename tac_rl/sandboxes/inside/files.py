@@ -1,5 +1,5 @@
 # Plain os functions here: pathlib would slow every start.
-# ruff: noqa: PTH
+# ruff: noqa: PTH103, PTH108, PTH115, PTH118, PTH120, PTH123
 """File work for the host, done with the commands' rights. What a command left behind is never trusted:
 links and pipes are not followed or waited for where that matters, and sizes are bounded."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import sys
@@ -82,6 +83,7 @@ class Server:
 
 def main() -> None:
     """Serve the host whose socket is named by the only argument."""
+    os.closerange(3, 1024)  # What bubblewrap or docker left open would be inherited by the commands.
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(sys.argv[1])
     header, _ = receive_frame(connection)

@@ -1,5 +1,5 @@
 # Plain os functions here: pathlib would slow every start.
-# ruff: noqa: PTH
+# ruff: noqa: PTH123, PTH208
 """Counts what the commands' processes use together: no rlimit covers a sum."""
 
 from __future__ import annotations
