@@ -4,13 +4,16 @@ Two ways to fail, kept apart: whatever the *workspace* holds, there is a grade; 
 raises, hangs, floods its output or returns nonsense, there is a `GradingError`, never a 0.
 """
 
+import ast
 import asyncio
 import functools
-import json
+import marshal
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,11 @@ LIMITS = SandboxLimits(disk_mb=256, exec_seconds=30.0)
 """Room for the workspace twice, as an archive and unpacked."""
 
 # Isolated from the environment and without site-packages: an evaluator has the standard library only.
-_COMMAND = f"python3 -I -S {UTILS}/grade.py"
+# `tar` refuses names that lead outside, makes such links last, and writes through none.
+_COMMAND = (
+    f"tar -xf {UTILS}/workspace.tar -C {WORKSPACE} --no-same-owner --no-same-permissions; "
+    f"python3 -I -S {UTILS}/start.py"
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,12 @@ class _Job:
     trajectory: str
     may_run: bool
 
-    def to_json(self) -> bytes:
-        return json.dumps(
+    def to_literal(self) -> bytes:
+        """As a Python literal in ASCII; JSON values all have one."""
+        return ascii(
             {
                 "nonce": self.nonce,
-                "facts": self.facts,
+                "facts": dict(self.facts),
                 "trajectory": self.trajectory,
                 "may_run": self.may_run,
                 "workspace": WORKSPACE,
@@ -89,12 +97,11 @@ async def grade_in(
     where = f"task {instance.task}, seed {instance.seed}"
     for may_run in (True, False):
         job = _Job(secrets.token_hex(16), instance.facts, trajectory, may_run)
-        files = {f"{UTILS}/{name}": source for name, source in kit().items()}
-        files[f"{UTILS}/evaluator.py"] = package.evaluator
-        files[f"{UTILS}/job.json"] = job.to_json()
-        files[f"{UTILS}/workspace.tar"] = workspace_tar
+        files = {**_kit(), **_module("evaluator", package.evaluator)}
+        files["job"] = job.to_literal()
+        files["workspace.tar"] = workspace_tar
         async with rooms() as sandbox:
-            await sandbox.put(files)
+            await sandbox.put({f"{UTILS}/{name}": data for name, data in files.items()})
             result = await sandbox.exec(_COMMAND)
         if not (may_run and _brought_down_by_programs(result, job.nonce)):
             return parse_result(result, job.nonce, where)
@@ -102,10 +109,27 @@ async def grade_in(
 
 
 @functools.cache
-def kit() -> Mapping[str, bytes]:
+def _kit() -> Mapping[str, bytes]:
     """The files of `grading_kit/`, by name."""
-    folder = Path(__file__).parent / "grading_kit"
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.py"))}
+    files: dict[str, bytes] = {}
+    for path in sorted((Path(__file__).parent / "grading_kit").glob("*.py")):
+        files.update(_module(path.stem, path.read_bytes()))
+    return files
+
+
+@functools.lru_cache(maxsize=256)
+def _module(name: str, source: bytes) -> Mapping[str, bytes]:
+    """A module's source, and its compiled form where an interpreter of this version looks for it.
+
+    Compiling the kit anew would take longer than starting Python. Another version ignores the file.
+    """
+    code = compile(source, f"{name}.py", "exec", dont_inherit=True)
+    # PEP 552: magic number, flags (1: hash-based, not to be checked), hash of the source, the code.
+    header = MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source)
+    return {
+        f"{name}.py": source,
+        f"__pycache__/{name}.{sys.implementation.cache_tag}.pyc": header + marshal.dumps(code),
+    }
 
 
 def _brought_down_by_programs(result: ExecResult, nonce: str) -> bool:
@@ -129,12 +153,8 @@ def parse_result(result: ExecResult, nonce: str, where: str) -> Grade:
     if len(lines) != 1 or result.exit_code != 0:
         raise GradingError(f"{where}: the evaluator failed (exit code {result.exit_code}): {printed!r}")
     try:
-        document = json.loads(lines[0])
-    except ValueError as error:
-        raise GradingError(f"{where}: the evaluator's result is no JSON: {error}") from None
-    try:
-        return grade_from_result(document)
-    except ValueError as error:
+        return grade_from_result(ast.literal_eval(lines[0]))
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise GradingError(f"{where}: the evaluator's result is malformed: {error}") from None
 
 

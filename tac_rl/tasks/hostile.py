@@ -14,7 +14,7 @@ _REPLACEMENTS = {
     "huge": "head -c 8000000 /dev/zero | tr '\\0' '1' > {file}",
     "one endless line": "yes 9 | head -c 300000 | tr -d '\\n' > {file}",
     "binary": f"printf '{BINARY}' > {{file}}",
-    "a link to a secret": "ln -s /tmp/utils/job.json {file}",
+    "a link to a secret": "ln -s /tmp/utils/job {file}",
     "a link to itself": "ln -s $(basename {file}) {file}",
     "a folder": "mkdir -p {file}",
     "a pipe": "mkfifo {file}",

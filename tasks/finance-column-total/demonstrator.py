@@ -25,6 +25,6 @@ def work(instruction: str, slip: Slip) -> Work:
 ENDINGS = (
     WrongEnding("the wrong column", results=(1, 0, 1), slips=("wrong_column",)),
     WrongEnding("not noted as done", results=(1, 2, 0), slips=("forget_note",)),
-    WrongEnding("the total in the wrong file", results=(0, 0, 1), slips=("wrong_file",)),
-    WrongEnding("noted without the work", results=(0, 0, 0), commands=("echo done > total.txt",)),
+    WrongEnding("the total in the wrong file", results=(0, 0, 0), slips=("wrong_file",)),
+    WrongEnding("nothing but a note", results=(0, 0, 0), commands=("echo done > status.txt",)),
 )

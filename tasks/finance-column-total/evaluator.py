@@ -1,4 +1,4 @@
-"""Three steps: a column was summed, the right one was, and the work is noted as done."""
+"""Three steps: a column was summed, the right one was, and the work (not only the note) is noted as done."""
 
 from common import facts, grader, read_lines, read_number
 from scoring import Checkpoint, Result
@@ -16,7 +16,7 @@ def right_column_summed() -> bool:
 
 @grader
 def noted_as_done() -> bool:
-    return facts()["note"] in read_lines("status.txt")
+    return any_column_summed() and facts()["note"] in read_lines("status.txt")
 
 
 def grade_checkpoints(trajectory: str = "") -> Result:

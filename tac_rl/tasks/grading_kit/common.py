@@ -6,8 +6,6 @@ them grades any workspace. Paths are relative to /workspace. Standard library on
 a grading should cost little more than a Python start.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 

@@ -4,15 +4,12 @@ Imports `evaluator` from beside this file, grades the current folder, writes the
 to grade is exit status 1 and no file.
 """
 
-from __future__ import annotations
-
-import json
 import os
 import sys
 
 
 def result_of(trajectory):
-    """Grade with the evaluator; the result as a JSON value. Raises whatever the evaluator raises."""
+    """Grade with the evaluator; the result as a dict. Raises whatever the evaluator raises."""
     from evaluator import grade_checkpoints
     from scoring import Result
 
@@ -35,6 +32,7 @@ def read_trajectory(path):
 
 def main():
     import argparse
+    import json
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--trajectory_path", default=None)

@@ -1,7 +1,5 @@
 """Runs one program that agents may have written: bounded in time and output, and nothing of it survives."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import select

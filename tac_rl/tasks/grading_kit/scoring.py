@@ -5,8 +5,6 @@ Interface and semantics are those of TheAgentCompany's `scoring.py`, so that its
 Deliberately without `dataclasses` and `typing`: their import would cost a third of a grading.
 """
 
-from __future__ import annotations
-
 
 class Checkpoint:
     """`result` of `total` points. TAC's evaluators may give booleans, which count as 0 and 1."""
