@@ -205,7 +205,8 @@ def reserialised(message: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """An assistant message as another harness would send it back: same meaning, other text."""
     sent: dict[str, Any] = {"role": "assistant", "content": message.get("content")}
     text = sent["content"] or ""
-    if "</think>" in text and rng.random() < 0.7:
+    reasoned_first = text.rfind("<think>") <= len(text) - len(text.lstrip())
+    if "</think>" in text and reasoned_first and rng.random() < 0.7:
         text = text.rpartition("</think>")[2].strip()
     if rng.random() < 0.5:
         text = text.strip() + rng.choice(["", " ", "\n"])
@@ -226,7 +227,8 @@ def reserialised(message: dict[str, Any], rng: random.Random) -> dict[str, Any]:
                     value,
                     sort_keys=rng.random() < 0.5,
                     indent=rng.choice([None, 2]),
-                    ensure_ascii=rng.random() < 0.5,
+                    ensure_ascii="\\ud8" in arguments
+                    or rng.random() < 0.5,  # no client sends a lone surrogate
                 )
             sent["tool_calls"].append(
                 {

@@ -49,7 +49,9 @@ def sampled(renderer: Renderer, turn: dict[str, Any]) -> list[int]:
 @pytest.mark.parametrize("turn", [CALL, PLAIN], ids=["call", "plain"])
 @pytest.mark.parametrize("ending", sorted(ENDINGS))
 @pytest.mark.parametrize("tools", [TOOLS, None], ids=["tools", "no tools"])
-def test_a_suffix_equals_what_a_full_rendering_has_there(name: str, turn: Any, ending: str, tools: Any) -> None:
+def test_a_suffix_equals_what_a_full_rendering_has_there(
+    name: str, turn: Any, ending: str, tools: Any
+) -> None:
     renderer = Renderer(TOKENIZERS[name]())
     begin = renderer.prompt_ids(BEGIN, tools)
     reply = sampled(renderer, turn)
@@ -82,7 +84,9 @@ def test_the_end_of_turn_is_a_stop_token_and_not_part_of_the_text(name: str) -> 
 def test_tokenising_in_segments_changes_nothing(name: str) -> None:
     tokenizer = TOKENIZERS[name]()
     history = [*BEGIN, CALL, *ENDINGS["two tools"], PLAIN, *ENDINGS["user"]]
-    text = tokenizer.apply_chat_template(history, tools=list(TOOLS), tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(
+        history, tools=list(TOOLS), tokenize=False, add_generation_prompt=True
+    )
     assert Renderer(tokenizer).prompt_ids(history, TOOLS) == tokenizer.encode(text, add_special_tokens=False)
 
 
@@ -105,7 +109,10 @@ def test_lone_surrogates_are_replaced() -> None:
 def test_arguments_reach_the_template_as_objects() -> None:
     renderer = Renderer(qwen_style_tokenizer())
     arguments = json.dumps({"command": "ls"})
-    raw = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "bash", "arguments": arguments}}]}
+    raw = {
+        "role": "assistant",
+        "tool_calls": [{"id": "1", "function": {"name": "bash", "arguments": arguments}}],
+    }
     text = renderer.text(renderer.prompt_ids([*BEGIN, normalise(raw, 0)], TOOLS))
     assert '"arguments": {"command": "ls"}' in text
 

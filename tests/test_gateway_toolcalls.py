@@ -89,7 +89,9 @@ def test_reasoning_is_removed_for_comparison() -> None:
 
 
 def test_arguments_with_a_lone_surrogate_stay_escaped() -> None:
-    (call,) = parse_reply('<tool_call>{"name": "bash", "arguments": {"command": "\\ud800"}}</tool_call>').calls
+    (call,) = parse_reply(
+        '<tool_call>{"name": "bash", "arguments": {"command": "\\ud800"}}</tool_call>'
+    ).calls
     call.arguments.encode()
     assert json.loads(call.arguments) == {"command": "\ud800"}
 
@@ -101,7 +103,13 @@ def test_no_text_makes_the_parser_fail_or_lose_anything_but_white_space(text: st
         assert reply.content == text.strip()
 
 
-@given(st.lists(st.sampled_from(["<tool_call>", "</tool_call>", "<think>", "</think>", '{"name": "a"}', "{", "x", "\n"])))
+@given(
+    st.lists(
+        st.sampled_from(
+            ["<tool_call>", "</tool_call>", "<think>", "</think>", '{"name": "a"}', "{", "x", "\n"]
+        )
+    )
+)
 def test_no_arrangement_of_tags_makes_the_parser_fail(parts: list[str]) -> None:
     parse_reply("".join(parts))
 
