@@ -134,9 +134,10 @@ def test_versions_only_go_up(model: Path, adapters: list[Path]) -> None:
 def test_a_restarted_engine_serves_the_version_it_is_restored_to(model: Path, adapters: list[Path]) -> None:
     async def work(publisher: Publisher) -> None:
         await publisher.publish(adapters[0], 1)
-        await publisher.engine.stop()
-        await publisher.engine.start()
-        await publisher.restore(adapters[0], 1)
+        async with publisher.lease():  # of a rollout that failed with the engine
+            await publisher.engine.stop()
+            await publisher.engine.start()
+            await publisher.restore(adapters[0], 1)
         assert publisher.engine.loaded_versions() == {0, 1}
 
     use(model, work)

@@ -181,15 +181,18 @@ class CompactModel:
         turns_T = self._turns[positions_T]
         hidden = (self._embedding.shape[1],)
         query_width, turned = self._heads * self._dim, (self._heads + self._kv_heads) * self._dim
+        ends = [(span.slot, span.start + len(span.tokens)) for span in spans]
+        keys = list(zip(*(self.storage.keys(slot, end) for slot, end in ends), strict=True))
+        values = list(zip(*(self.storage.values(slot, end) for slot, end in ends), strict=True))
         x = self._embedding[tokens_T]
         last = len(weights.layers) - 1
         for index, layer in enumerate(weights.layers):
             qkv = F.linear(F.rms_norm(x, hidden, eps=self._eps), layer.qkv, layer.qkv_bias)
             self._rotate(qkv[:, :turned], turns_T)
-            self.storage.kv[index][slots_T, :, positions_T] = qkv[:, query_width:].unflatten(
+            self.storage.layers[index][slots_T, :, positions_T] = qkv[:, query_width:].unflatten(
                 -1, (-1, self._dim)
             )
-            attended = self._attend(index, qkv[:, :query_width], spans)
+            attended = self._attend(qkv[:, :query_width], spans, keys[index], values[index])
             if index == last and rows is not None:
                 x, attended = x[rows], attended[rows]
             x = torch.addmm(x, attended, layer.out)
@@ -206,24 +209,31 @@ class CompactModel:
         else:
             pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * turns_T))
 
-    def _attend(self, index: int, queries: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:
-        """Causal attention of `queries` (T, H * D), already scaled, over each span's own slot."""
-        keys, values = self.storage.keys[index], self.storage.values[index]
+    def _attend(
+        self,
+        queries: torch.Tensor,
+        spans: Sequence[Span],
+        keys: Sequence[torch.Tensor],
+        values: Sequence[torch.Tensor],
+    ) -> torch.Tensor:
+        """Causal attention of `queries` (T, H * D), already scaled.
+
+        Each span looks at its own keys (K, D, L) and values (K, L, D), its new tokens' included.
+        """
         out = torch.empty_like(queries, memory_format=torch.contiguous_format)
         grouped = (self._kv_heads, self._heads // self._kv_heads, self._dim)
         query_rows, out_rows = queries.unflatten(-1, grouped), out.view(-1, *grouped)
         at = 0
-        for span in spans:
-            count, length = len(span.tokens), span.start + len(span.tokens)
-            key_KDL = keys[span.slot].narrow(2, 0, length)
-            value_KLD = values[span.slot].narrow(1, 0, length)
+        for span, key_KDL, value_KLD in zip(spans, keys, values, strict=True):
+            count = len(span.tokens)
             if count == 1:
                 scores_KRL = torch.bmm(query_rows[at], key_KDL).softmax(-1)
                 torch.bmm(scores_KRL, value_KLD, out=out_rows[at])
             else:
                 mask = None
                 if span.start:
-                    mask = torch.ones(count, length, dtype=torch.bool, device=out.device).tril(span.start)
+                    mask = torch.ones(count, key_KDL.shape[2], dtype=torch.bool, device=out.device)
+                    mask = mask.tril(span.start)
                 attended = F.scaled_dot_product_attention(
                     queries[at : at + count].view(1, count, self._heads, self._dim).transpose(1, 2),
                     key_KDL.transpose(1, 2)[None],

@@ -86,7 +86,7 @@ class Core:
         self.ready: Message = {
             "slots": slots,
             "forward": type(model).__name__,
-            "device": str(model.storage.kv[0].device),
+            "device": str(model.storage.kv.device),
         }
         """What the core says about itself once it can take commands."""
 

@@ -21,7 +21,7 @@ class _StepCache(Cache):
 
     def __init__(self, storage: KvStorage, spans: Sequence[Span]) -> None:
         super().__init__(layers=[])
-        device = storage.kv[0].device
+        device = storage.kv.device
         self._storage = storage
         self._slots = torch.tensor([span.slot for span in spans], device=device)
         self._length = max(span.start + len(span.tokens) for span in spans)
@@ -40,7 +40,7 @@ class _StepCache(Cache):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows, columns = self._from
         slots, positions = self._to
-        layer, heads = self._storage.kv[layer_idx], self._storage.kv_heads
+        layer, heads = self._storage.layers[layer_idx], self._storage.kv_heads
         layer[slots, :heads, positions] = key_states[rows, :, columns]
         layer[slots, heads:, positions] = value_states[rows, :, columns]
         held = layer[self._slots, :, : self._length]

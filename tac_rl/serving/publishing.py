@@ -100,10 +100,10 @@ class Publisher:
     async def restore(self, adapter: Path | None, version: int) -> PublishReport | None:
         """Serve `version` with an engine that was just (re)started: a resumed run, or one whose engine died.
 
-        `adapter` is None for the base, of which nothing is to be proved. An adapter must agree with its probe, as for `publish`. Leases of the engine
-        before are forgotten: their rollouts failed with it.
+        `adapter` is None for the base, of which nothing is to be proved. An adapter must agree with its
+        probe, as for `publish`. Leases of the engine before are forgotten: their rollouts failed with it.
         """
-        self._leases.clear()
+        self._leases = Counter()
         self._current = BASE_VERSION
         return None if adapter is None else await self.publish(adapter, version)
 
@@ -156,11 +156,12 @@ class Publisher:
     @asynccontextmanager
     async def lease(self, version: int | None = None) -> AsyncIterator[int]:
         """`acquire` and `release` around a block; gives the version."""
-        held = self.acquire(version)
+        held, leases = self.acquire(version), self._leases
         try:
             yield held
         finally:
-            await self.release(held)
+            if leases is self._leases:  # else the engine was restarted meanwhile; see `restore`
+                await self.release(held)
 
     async def _retire_unused(self) -> None:
         for version in sorted(self._engine.loaded_versions() - {BASE_VERSION}):

@@ -5,6 +5,8 @@ turn of a rollout computes only its new tokens, and the rollouts of a group comp
 prompt once. Matching is by token ids and policy version: a stale cache can't be served.
 """
 
+import math
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +16,18 @@ import torch
 _EMPTY = -1
 
 
+def _lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Zeros that take memory page by page when written.
+
+    Most positions of most slots never are; with huge pages, touching one would take (and clear) them all.
+    """
+    memory = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype).view(shape)
+
+
 class KvStorage:
-    """Keys and values of all layers and slots: `kv[l]` has shape (slots, 2 * kv_heads, length, dim).
+    """Keys and values of all layers and slots: `kv` has shape (layers, slots, 2 * kv_heads, length, dim).
 
     The first `kv_heads` rows are keys, the others values. Memory is taken when it is first written.
     """
@@ -32,21 +44,28 @@ class KvStorage:
         device: torch.device,
     ) -> None:
         self.kv_heads = kv_heads
-        shape = (slots, 2 * kv_heads, length, head_dim)
-        if device.type == "cpu" and dtype == torch.float32:
-            # numpy's zeros are not backed by memory until written; torch's are.
-            self.kv = [torch.from_numpy(np.zeros(shape, dtype=np.float32)) for _ in range(layers)]
-        else:
-            self.kv = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        shape = (layers, slots, 2 * kv_heads, length, head_dim)
+        self.kv = (
+            _lazy_zeros(shape, dtype)
+            if device.type == "cpu"
+            else torch.zeros(shape, dtype=dtype, device=device)
+        )
+        self.layers = self.kv.unbind(0)
         # Views made once, because making one costs as much as a small product.
-        self.keys = [[row[:kv_heads].transpose(1, 2) for row in layer.unbind(0)] for layer in self.kv]
-        """`keys[l][slot]`: (kv_heads, dim, length)."""
-        self.values = [[row[kv_heads:] for row in layer.unbind(0)] for layer in self.kv]
-        """`values[l][slot]`: (kv_heads, length, dim)."""
+        by_slot = self.kv.unbind(1)
+        self._keys = [slot[:, :kv_heads].transpose(2, 3) for slot in by_slot]
+        self._values = [slot[:, kv_heads:] for slot in by_slot]
+
+    def keys(self, slot: int, length: int) -> tuple[torch.Tensor, ...]:
+        """Each layer's first `length` keys of a slot: (kv_heads, dim, length)."""
+        return self._keys[slot].narrow(3, 0, length).unbind(0)
+
+    def values(self, slot: int, length: int) -> tuple[torch.Tensor, ...]:
+        """Each layer's first `length` values of a slot: (kv_heads, length, dim)."""
+        return self._values[slot].narrow(2, 0, length).unbind(0)
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
-        for layer in self.kv:
-            layer[target, :, :length] = layer[source, :, :length]
+        self.kv[:, target, :, :length] = self.kv[:, source, :, :length]
 
 
 @dataclass(frozen=True)
