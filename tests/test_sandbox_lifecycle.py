@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,60 @@ def test_the_sweep_ends_recorded_processes_of_dead_owners_and_spares_the_living(
         bystander.kill()
     names = {path.name for path in base.iterdir()}
     assert names == {runtime.identity(os.getpid()), "somebody's file"}
+
+
+PLAIN_USER = """
+import asyncio, sys
+from pathlib import Path
+from tac_rl.sandboxes.base import SandboxLimits, SandboxSpec
+from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
+
+async def main():
+    provider = BubblewrapProvider(runtime_dir=Path(sys.argv[1]))
+    provider.check()
+    sandbox = await provider.start(SandboxSpec("plain", SandboxLimits(processes=16, memory_mb=96, disk_mb=4)))
+    for command in (
+        "id -u; kill -9 1; kill -9 -1; cat /proc/1/environ /proc/1/maps; ls /proc/1/fd; touch /x /etc/x /run/x",
+        "echo > /dev/stderr; grep CapEff /proc/self/status; head -c 9M /dev/zero > x; rm x",
+        "while true; do (sleep 100 &); done",
+        "python3 -c 'x = bytearray(9 << 30)'",
+    ):
+        print((await sandbox.exec(command)).output)
+    await provider.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="all tests here run as a plain user already")
+def test_a_plain_user_has_the_same_limits() -> None:
+    python, repository = Path("/usr/bin/python3"), Path(__file__).parents[1]
+    usable = [python, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import tac_rl.sandboxes.bubblewrap"]
+    if subprocess.run(
+        [*usable, str(repository)], user=65534, group=65534, check=False, capture_output=True
+    ).returncode:
+        pytest.skip("no Python and repository that another user may read")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        result = subprocess.run(
+            [python, "-c", PLAIN_USER, folder],
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(repository), "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert list(Path(folder).iterdir()) == []
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("1000\n")
+    assert result.stdout.count("Permission denied") >= 3 and result.stdout.count("Read-only file system") == 3
+    assert "\nCapEff:\t0000000000000000\n" in result.stdout
+    for said in ("No space left on device", "the limit of 16 processes was reached"):
+        assert said in result.stdout
+    assert "MemoryError" in result.stdout or "limit of 96 MB of memory" in result.stdout
 
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(base: Path) -> None:

@@ -1,5 +1,5 @@
 # Plain os functions here: pathlib would slow every start.
-# ruff: noqa: PTH102, PTH123
+# ruff: noqa: PTH102
 """Everything that has to be in place before the first command runs. Linux system calls through ctypes."""
 
 from __future__ import annotations
@@ -58,19 +58,18 @@ def confine(settings: dict[str, Any]) -> None:
 
 def limit_this_process(settings: dict[str, Any]) -> None:
     """What the kernel enforces for the commands; run in the shell's process before bash."""
+    uid = settings["uid"]
+    own = 1 if uid is None else 0  # The server counts where it is the same user.
     for what, limit in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_NPROC, settings["processes"]),
+        (resource.RLIMIT_NPROC, settings["processes"] + own),
         (resource.RLIMIT_FSIZE, 2 * settings["disk_bytes"]),  # Sparse files; the disk itself is the tmpfs.
         (resource.RLIMIT_DATA, 2 * settings["memory_bytes"]),  # Slows a burst; the watch is the limit.
     ):
         hard = resource.getrlimit(what)[1]
         limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(what, (limit, limit))
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("500")  # The kernel, out of memory, is to take a command before the server.
-    uid = settings["uid"]
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)

@@ -17,11 +17,15 @@ import time
 from typing import Any
 
 from .confine import WORKSPACE, as_user, limit_this_process
-from .watch import count_processes, proportional_memory
+from .watch import count_processes, count_sockets, proportional_memory
 
 _BASH = ("/bin/bash", "--norc", "--noprofile")
+# The kernel, out of memory, is to take a command before the server. bash writes it, because what is not
+# traceable, as this process and its children until `execve`, may not write there.
+_FIRST_LINE = b"{ \\builtin echo 500 >/proc/$$/oom_score_adj; } 2>/dev/null\n"
 _STATUS_FD = 200
 _TICK_SECONDS = 0.05
+_SOCKETS = 256
 _CHUNK = 1 << 16
 
 
@@ -223,6 +227,8 @@ class Shell:
             self._end_everything(f"the limit of {self.settings['processes']} processes was reached")
         elif resident > memory and proportional_memory(pids) > memory:
             self._end_everything(f"the limit of {memory >> 20} MB of memory was reached")
+        elif count_sockets() > _SOCKETS:
+            self._end_everything(f"the limit of {_SOCKETS} sockets was reached")
 
     def _end_everything(self, why: str) -> None:
         self.kill_everything()
@@ -242,6 +248,8 @@ class Shell:
         if self._pid == 0:
             try:
                 self._become_bash(script_read_fd, status_write_fd)
+            except BaseException as error:
+                os.write(self._output_write_fd, f"[the shell could not start: {error!r}]\n".encode())
             finally:
                 os._exit(127)
         for fd in (script_read_fd, status_write_fd):
@@ -249,6 +257,7 @@ class Shell:
         for fd, events in ((self._script_fd, 0), (self._status_fd, select.POLLIN)):
             os.set_blocking(fd, False)
             self._poll.register(fd, events)
+        os.write(self._script_fd, _FIRST_LINE)
 
     def _become_bash(self, script_fd: int, status_fd: int) -> None:
         os.setsid()
