@@ -51,6 +51,11 @@ class Renderer:
             if not (added.lstrip or added.rstrip or added.single_word):
                 self._turn_end = added.content
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Entries of the tokenizer, added tokens included."""
+        return len(self._tokenizer)
+
     @classmethod
     def from_path(cls, model_path: Path) -> "Renderer":
         """The renderer of a model folder; nothing is ever downloaded."""
