@@ -35,15 +35,12 @@ TOOLS: tuple[dict[str, Any], ...] = (
 
 
 def observation(result: ExecResult) -> str:
-    """What the model reads of a command: its output, and a line for what is out of the ordinary.
+    """What the model reads of a command: its output, and its exit code where that is not 0.
 
-    A cut is already marked in the output by the sandbox, at the place where it was made.
+    The sandbox itself writes into the output what was cut, that the time limit was reached, and that the
+    shell is a new one.
     """
-    lines = [result.output.rstrip("\n")] if result.output.strip("\n") else []
-    if result.timed_out:
-        lines.append("[timed out]")
-    elif result.exit_code is None:
-        lines.append("[the shell ended; a new one was started]")
-    elif result.exit_code != 0:
-        lines.append(f"[exit {result.exit_code}]")
-    return "\n".join(lines)
+    output = result.output.rstrip("\n")
+    if result.exit_code in (0, None):
+        return output
+    return f"{output}\n[exit {result.exit_code}]" if output else f"[exit {result.exit_code}]"

@@ -82,6 +82,7 @@ def script_demonstrator(commands: Sequence[str]) -> Demonstrator:
     """A demonstrator that runs `commands` whatever they print."""
 
     def work(instruction: str) -> Generator[str, str, None]:
-        yield from commands
+        for command in commands:
+            _ = yield command  # `yield from` would want a list that takes answers
 
     return work
