@@ -46,22 +46,22 @@ def save_model(folder: Path) -> int:
 
 
 def make_groups() -> list[Any]:
-    """Rows of 250 to 450 tokens: a prompt, then turns of which two fifths is sampled."""
+    """Rows of 250 to 450 tokens: the group's prompt, then turns of which two fifths is sampled."""
     from tac_rl.learning.base import GradedRollout, Group, Row
 
     random_ = random.Random(0)
     flat = -float(torch.log(torch.tensor(float(VOCABULARY))))
     groups = []
     for group in range(ROLLOUTS // GROUP):
-        prompt = random_.randint(140, 180)
+        prompt = [random_.randrange(VOCABULARY) for _ in range(random_.randint(140, 180))]
         rollouts = []
         for number in range(GROUP):
-            sampled = [False] * prompt
+            sampled = [False] * len(prompt)
             while len(sampled) < 250 or (len(sampled) < 430 and random_.random() < 0.8):
                 sampled += [True] * random_.randint(15, 35) + [False] * random_.randint(20, 50)
             row = Row(
                 f"{group}-{number}",
-                tuple(random_.randrange(VOCABULARY) for _ in sampled),
+                (*prompt, *(random_.randrange(VOCABULARY) for _ in sampled[len(prompt) :])),
                 tuple(sampled),
                 tuple(flat if flag else 0.0 for flag in sampled),
                 0,

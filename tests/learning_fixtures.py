@@ -36,14 +36,18 @@ def save_tiny_qwen2(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def random_row(random_: random.Random, rollout_id: str, *, prompt: int, version: int = 0) -> Row:
+def random_tokens(random_: random.Random, length: int) -> tuple[int, ...]:
+    return tuple(random_.randrange(VOCABULARY) for _ in range(length))
+
+
+def random_row(random_: random.Random, rollout_id: str, *, prompt: tuple[int, ...], version: int = 0) -> Row:
     """A row of two sampled turns with tool output between and after, and plausible log-probabilities."""
-    spans = [(prompt, False), (random_.randint(2, 9), True), (random_.randint(1, 6), False)]
+    spans = [(len(prompt), False), (random_.randint(2, 9), True), (random_.randint(1, 6), False)]
     spans += [(random_.randint(1, 7), True), (random_.randint(0, 4), False)]
     sampled = [flag for length, flag in spans for _ in range(length)]
     return Row(
         rollout_id,
-        tuple(random_.randrange(VOCABULARY) for _ in sampled),
+        prompt + random_tokens(random_, len(sampled) - len(prompt)),
         tuple(sampled),
         tuple(-random_.uniform(0.5, 6.0) if flag else 0.0 for flag in sampled),
         version,
@@ -56,7 +60,7 @@ def random_groups(seed: int = 0, groups: int = 3, size: int = 4) -> list[Group]:
     result = []
     for group in range(groups):
         rollouts = []
-        prompt = random_.randint(3, 12)
+        prompt = random_tokens(random_, random_.randint(3, 12))
         for number in range(size):
             name = f"g{group}r{number}"
             reward = number / size + random_.random()

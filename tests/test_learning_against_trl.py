@@ -117,6 +117,7 @@ def test_loss_and_gradients_equal_trl(model: Path, tmp_path: Path, case: str, ol
     groups = near_policy(learner, random_groups(11), 0.01 if case == "gspo" else 0.4)
     loss, found = gradients(learner, groups)
 
+    learner.model.get_base_model().set_attn_implementation("sdpa")
     trainer = trainer_of(learner, tmp_path, **theirs)
     inputs = trl_inputs(groups, learner.loss.scale_rewards, old)
     engine = inputs.pop("engine")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from learning_fixtures import gradients, near_policy, random_groups, save_tiny_qwen2, step_learner
 
+from tac_rl.learning import attention
 from tac_rl.learning.adapters import trainable
 from tac_rl.learning.base import Group
 from tac_rl.learning.step import StepLearner
@@ -83,6 +84,7 @@ def naive_loss(
 def compare(learner: StepLearner, groups: list[Group], kl: float = 0.0, bonus: float = 0.0) -> None:
     learner.model.double()
     loss, ours = gradients(learner, groups)
+    learner.model.get_base_model().set_attn_implementation("eager")
     expected = naive_loss(learner, groups, kl, bonus)
     parameters = trainable(learner.model)
     theirs = torch.autograd.grad(expected, list(parameters.values()))
@@ -133,4 +135,13 @@ def test_gradient_checkpointing_gives_the_same_gradients(model: Path) -> None:
     groups = near_policy(plain, random_groups(8), 0.2)
     _, expected = gradients(plain, groups)
     _, found = gradients(step_learner(model, kl_coefficient=0.1, gradient_checkpointing=True), groups)
+    assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
+
+
+def test_the_fused_kernel_gives_the_same_gradients(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = step_learner(model, micro_batch_tokens=60)
+    groups = near_policy(learner, random_groups(9), 0.2)
+    _, expected = gradients(learner, groups)
+    monkeypatch.setattr("tac_rl.learning.attention._products", attention._fused)
+    _, found = gradients(learner, groups)
     assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)

@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from learning_fixtures import random_groups, random_row
 
 from tac_rl.config.learner import LearnerSection
 from tac_rl.errors import LearnerError
 from tac_rl.learning.advantages import advantages_of, group_advantages
 from tac_rl.learning.base import GradedRollout, Group, Row
-from tac_rl.learning.batching import micro_batches, token_weights, train_rows
+from tac_rl.learning.batching import token_weights, train_rows
+from tac_rl.learning.packing import micro_batches
 from tac_rl.learning.rows import check_groups, read_groups, write_groups
 from tac_rl.learning.step import learning_rate
 
@@ -96,10 +98,38 @@ def test_micro_batches_hold_every_sampled_token_once_and_keep_to_the_budget() ->
     total = sum(len(row.targets) for row in rows)
     for budget in (1, 60, 200, 10_000):
         batches = micro_batches(rows, budget)
-        slots = sorted(slot for batch in batches for slot in batch.slot_N.tolist())
+        slots = [slot for batch in batches for slot in batch.slot_N.tolist()]
         assert slots == list(range(total))
         for batch in batches:
-            assert batch.rows == 1 or batch.inputs_BL.numel() <= budget
+            assert batch.rows == 1 or len(batch.inputs_T) <= budget
+
+
+def test_a_shared_prompt_is_packed_once_and_every_row_can_be_read_back() -> None:
+    rows = train_rows(advantages_of(random_groups(5, groups=2, size=3), scale=True))
+    (batch,) = micro_batches(rows, 10_000)
+    assert len(batch.inputs_T) < sum(len(row.inputs) for row in rows)
+    assert sum(segment.length for segment in batch.segments) == len(batch.inputs_T)
+    suffixes = [segment for segment in batch.segments if segment.prefix]
+    for row, segment in zip(rows, suffixes, strict=True):
+        places = [
+            *range(segment.prefix_start, segment.prefix_start + segment.prefix),
+            *range(segment.start, segment.start + segment.length),
+        ]
+        assert batch.inputs_T[places].tolist() == row.inputs.tolist()
+        assert batch.positions_T[places].tolist() == list(range(len(places)))
+    predicted = torch.cat([row.inputs[row.positions] for row in rows])
+    assert batch.inputs_T[batch.flat_N].tolist() == predicted.tolist()
+
+
+def test_rows_that_are_a_prefix_of_one_another_share_all_they_have() -> None:
+    short = replace(ROW, rollout_id="short")
+    long = Row("long", (*ROW.token_ids, 8), (*ROW.sampled, True), (*ROW.logprobs, -1.0), 0)
+    rollouts = (GradedRollout("short", 0.0, (short,)), GradedRollout("long", 1.0, (long,)))
+    rows = train_rows(advantages_of([Group("g", "task", rollouts)], scale=True))
+    (batch,) = micro_batches(rows, 100)
+    assert batch.inputs_T.tolist() == [5, 6, 7]
+    assert batch.flat_N.tolist() == [0, 1, 0, 1, 2]
+    assert batch.targets_N.tolist() == [6, 7, 6, 7, 8]
 
 
 def test_what_follows_the_last_sampled_token_is_not_computed() -> None:
@@ -114,8 +144,8 @@ def test_what_follows_the_last_sampled_token_is_not_computed() -> None:
 
 def test_a_rollout_in_two_rows_weighs_as_one_under_the_mean_over_rollouts() -> None:
     random_ = random.Random(0)
-    two = tuple(random_row(random_, "a", prompt=4) for _ in range(2))
-    one = (random_row(random_, "b", prompt=4),)
+    two = tuple(random_row(random_, "a", prompt=(1, 2, 3)) for _ in range(2))
+    one = (random_row(random_, "b", prompt=(1, 2, 3)),)
     group = Group("g", "task", (GradedRollout("a", 0.0, two), GradedRollout("b", 1.0, one)))
     rows = train_rows(advantages_of([group], scale=True))
     weights = token_weights(rows, "rollouts", 0)

@@ -69,7 +69,7 @@ def test_a_few_steps_make_the_rewarded_row_more_probable(
 ) -> None:
     learner = step_learner(model, learning_rate=5e-3, **settings)
     random_ = random.Random(3)
-    rows = [random_row(random_, name, prompt=5) for name in ("good", "bad", "ugly")]
+    rows = [random_row(random_, name, prompt=(7, 8, 9)) for name in ("good", "bad", "ugly")]
     rollouts = [
         GradedRollout(row.rollout_id, reward, (row,))
         for row, reward in zip(rows, (1.0, 0.0, 0.2), strict=True)

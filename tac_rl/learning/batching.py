@@ -1,9 +1,6 @@
-"""Rows become tensors, and tensors become micro-batches of rows of about the same length.
+"""Rows become tensors with everything that an average needs: advantages, and weights of tokens.
 
-Everything that an average needs (weights of tokens, offsets into the step's flat arrays) is fixed here,
-once for all rows, so that micro-batches only ever add up.
-
-Shapes: B rows of a micro-batch, padded to L; N sampled tokens of a micro-batch; T sampled tokens of all rows.
+All of it is fixed once for all rows of a step, so that micro-batches only ever add up.
 """
 
 from collections.abc import Sequence
@@ -22,6 +19,8 @@ from tac_rl.learning.losses.base import Normalisation
 class TrainRow:
     """One row that is trained on, ready for the model."""
 
+    group: int
+    """Index of its group among the step's groups."""
     rollout: int
     """Index of its rollout among the step's rollouts."""
     inputs: Tensor
@@ -38,50 +37,25 @@ class TrainRow:
     """Where this row's n tokens start in the step's flat arrays."""
 
 
-@dataclass(frozen=True)
-class MicroBatch:
-    """Right-padded, so that causal attention needs no mask: no token sees the padding after it."""
-
-    inputs_BL: Tensor
-    flat_N: Tensor
-    """Index into the B*L positions of each position that predicts a sampled token."""
-    targets_N: Tensor
-    row_N: Tensor
-    """Which of the B rows a token belongs to."""
-    slot_N: Tensor
-    """Index into the step's flat arrays."""
-
-    @property
-    def rows(self) -> int:
-        return self.inputs_BL.shape[0]
-
-    def to(self, device: torch.device) -> "MicroBatch":
-        return MicroBatch(
-            *(
-                tensor.to(device, non_blocking=True)
-                for tensor in (self.inputs_BL, self.flat_N, self.targets_N, self.row_N, self.slot_N)
-            )
-        )
-
-
 def train_rows(step: GroupAdvantages) -> list[TrainRow]:
     """The trainable rows of a step's groups; rows without a sampled token fall out."""
     result: list[TrainRow] = []
     rollout, offset = 0, 0
-    for group, advantages in zip(step.groups, step.advantages, strict=True):
+    for number, (group, advantages) in enumerate(zip(step.groups, step.advantages, strict=True)):
         for graded, advantage in zip(group.rollouts, advantages, strict=True):
             for row in graded.rows:
                 if any(row.sampled):
-                    result.append(_train_row(row, rollout, advantage, offset))
+                    result.append(_train_row(row, number, rollout, advantage, offset))
                     offset += len(result[-1].targets)
             rollout += 1
     return result
 
 
-def _train_row(row: Row, rollout: int, advantage: float, offset: int) -> TrainRow:
+def _train_row(row: Row, group: int, rollout: int, advantage: float, offset: int) -> TrainRow:
     sampled = torch.from_numpy(np.flatnonzero(np.array(row.sampled, dtype=bool)))
     ids = torch.tensor(row.token_ids[: int(sampled[-1]) + 1], dtype=torch.int64)
     return TrainRow(
+        group=group,
         rollout=rollout,
         inputs=ids[:-1],
         positions=sampled - 1,
@@ -108,30 +82,3 @@ def token_weights(rows: Sequence[TrainRow], normalisation: Normalisation, consta
     else:
         per_row = torch.full((len(rows),), 1.0 / (rollouts * constant_tokens))
     return per_row.repeat_interleave(counts)
-
-
-def micro_batches(rows: Sequence[TrainRow], token_budget: int) -> list[MicroBatch]:
-    """Rows sorted by length and cut where rows x longest would cross the budget. A row over it goes alone."""
-    ordered = sorted(rows, key=lambda row: (-len(row.inputs), row.offset))
-    batches: list[MicroBatch] = []
-    start = 0
-    while start < len(ordered):
-        size = max(1, token_budget // len(ordered[start].inputs))
-        batches.append(_collate(ordered[start : start + size]))
-        start += size
-    return batches
-
-
-def _collate(rows: Sequence[TrainRow]) -> MicroBatch:
-    longest = max(len(row.inputs) for row in rows)
-    inputs_BL = torch.zeros(len(rows), longest, dtype=torch.int64)
-    for index, row in enumerate(rows):
-        inputs_BL[index, : len(row.inputs)] = row.inputs
-    counts = torch.tensor([len(row.targets) for row in rows])
-    return MicroBatch(
-        inputs_BL=inputs_BL,
-        flat_N=torch.cat([row.positions + index * longest for index, row in enumerate(rows)]),
-        targets_N=torch.cat([row.targets for row in rows]),
-        row_N=torch.arange(len(rows)).repeat_interleave(counts),
-        slot_N=torch.cat([torch.arange(row.offset, row.offset + len(row.targets)) for row in rows]),
-    )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tac_rl.learning.batching import MicroBatch
+from tac_rl.learning.packing import MicroBatch
 
 LOGITS_BYTES = 256 << 20
 """Float32 logits that may exist at once; more are computed in chunks."""
@@ -21,7 +21,8 @@ class Policy:
     """A causal language model of transformers, perhaps with a LoRA inside, at one sampling temperature."""
 
     def __init__(self, model: Any, temperature: float = 1.0) -> None:
-        """`model`: the causal model itself, not its PEFT wrapper (LoRA layers live inside it)."""
+        """`model`: the causal model itself, not its PEFT wrapper (LoRA layers live inside it), loaded with packed
+        attention."""
         self.decoder: nn.Module = getattr(model, model.base_model_prefix)
         self.output_layer: nn.Module = model.get_output_embeddings()
         self.temperature = temperature
@@ -29,8 +30,13 @@ class Policy:
     def logprobs(self, batch: MicroBatch, *, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probability [N] of each sampled token, and entropy [N] in nats of the distribution it came
         from."""
-        hidden_BLD = self.decoder(input_ids=batch.inputs_BL, use_cache=False).last_hidden_state
-        hidden_ND = hidden_BLD.flatten(0, 1)[batch.flat_N]
+        hidden_1TD = self.decoder(
+            input_ids=batch.inputs_T[None],
+            position_ids=batch.positions_T[None],
+            use_cache=False,
+            segments=batch.segments,
+        ).last_hidden_state
+        hidden_ND = hidden_1TD[0, batch.flat_N]
         vocabulary = int(self.output_layer.weight.shape[0])
         chunk = max(1, LOGITS_BYTES // (4 * vocabulary))
         if len(batch.targets_N) <= chunk:

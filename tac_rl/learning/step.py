@@ -20,13 +20,15 @@ from tac_rl.config.learner import LearnerSection
 from tac_rl.errors import AdapterError, LearnerError
 from tac_rl.learning.adapters import create_adapter, fingerprint, load_adapter, save_adapter, trainable
 from tac_rl.learning.advantages import advantages_of
+from tac_rl.learning.attention import PACKED, Segment
 from tac_rl.learning.base import Group
-from tac_rl.learning.batching import MicroBatch, TrainRow, micro_batches, token_weights, train_rows
+from tac_rl.learning.batching import TrainRow, token_weights, train_rows
 from tac_rl.learning.forward import Policy
 from tac_rl.learning.losses import LOSSES
 from tac_rl.learning.losses.base import Loss, Tokens
 from tac_rl.learning.metrics import Sums
 from tac_rl.learning.mismatch import k3, truncated_weights
+from tac_rl.learning.packing import MicroBatch, micro_batches
 from tac_rl.learning.ratios import log_ratio
 
 PROBE_TOKENS = 64
@@ -90,7 +92,7 @@ class StepLearner:
         weights_dtype = torch.bfloat16 if self.autocast and self.device.type == "cuda" else torch.float32
         try:
             base = AutoModelForCausalLM.from_pretrained(
-                str(plan.model_path), dtype=weights_dtype, local_files_only=True, attn_implementation="sdpa"
+                str(plan.model_path), dtype=weights_dtype, local_files_only=True, attn_implementation=PACKED
             )
             self.base_fingerprint = fingerprint(plan.model_path)
         except (OSError, ValueError) as error:
@@ -287,10 +289,19 @@ class StepLearner:
     @torch.no_grad()
     def score(self, token_ids: Sequence[int]) -> list[float]:
         """Log-probabilities of `token_ids[1:]` at temperature 1, without autocast."""
-        ids = torch.tensor(token_ids, device=self.device)
-        everything = torch.arange(len(ids) - 1, device=self.device)
-        batch = MicroBatch(ids[None, :-1], everything, ids[1:], torch.zeros_like(everything), everything)
-        logprobs_N, _ = Policy(self.model.get_base_model()).logprobs(batch)
+        ids = torch.tensor(token_ids)
+        places = torch.arange(len(ids) - 1)
+        batch = MicroBatch(
+            inputs_T=ids[:-1],
+            positions_T=places,
+            segments=(Segment(0, len(places)),),
+            flat_N=places,
+            targets_N=ids[1:],
+            row_N=torch.zeros_like(places),
+            slot_N=places,
+            rows=1,
+        )
+        logprobs_N, _ = Policy(self.model.get_base_model()).logprobs(batch.to(self.device))
         return [float(value) for value in logprobs_N]
 
     def _autocast(self) -> AbstractContextManager[object]:
