@@ -76,7 +76,10 @@ def build_tokenizer(
     trained.pre_tokenizer = splitter
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=len(alphabet) + merges, initial_alphabet=alphabet, show_progress=False, min_frequency=MIN_COUNT
+        vocab_size=len(alphabet) + merges,
+        initial_alphabet=alphabet,
+        show_progress=False,
+        min_frequency=MIN_COUNT,
     )
     trained.train_from_iterator((s for text in corpus for s in frame.split(text)), trainer)
     merged = [(left, right) for left, right in json.loads(trained.to_str())["model"]["merges"]]
@@ -84,7 +87,9 @@ def build_tokenizer(
     vocab = {token: number for number, token in enumerate((*CONTROL, *FRAME, *alphabet))}
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     names = [as_bytes.pre_tokenize_str(word)[0][0] for word in words]
-    frequent = [piece for piece, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if n >= MIN_COUNT]
+    frequent = [
+        piece for piece, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if n >= MIN_COUNT
+    ]
     for token in (*("".join(pair) for pair in merged), *names, *frequent):
         if len(vocab) < vocabulary:
             vocab.setdefault(token, len(vocab))
