@@ -21,7 +21,7 @@ from tac_rl.tasks.base import Grade, TaskInstance
 from tac_rl.tasks.demonstrations import Demonstrated, Slips, demonstrate
 from tac_rl.tasks.determinism import digest, digests, digests_elsewhere
 from tac_rl.tasks.grading import LIMITS, grade_in
-from tac_rl.tasks.hostile import NOTHING_LEFT, UPHEAVALS, replacements
+from tac_rl.tasks.hostile import NOTHING_LEFT, hostile_files, upheavals
 from tac_rl.tasks.layout import lay_out
 from tac_rl.tasks.metadata import read_metadata
 from tac_rl.tasks.packages import TaskPackage, load_package, split_seed
@@ -299,19 +299,18 @@ class _Gate:
         attempt = await self._bench.work(instance, Slips())
         made = changed_files(attempt.before, attempt.after)
         # What was committed survives in the repository, whatever happens to the files.
-        committed = has_repository(attempt.after)
+        must_lose = bool(made) and not has_repository(attempt.after)
         for which, files in (("made or changed", made), ("in the workspace", list_files(attempt.after))):
-            for name, command in replacements(files).items():
-                must_lose = bool(made) and not committed
-                await self._hostile_ending(instance, f"every file {which} is {name!r}", command, must_lose)
-        for name, command in UPHEAVALS.items():
-            await self._hostile_ending(instance, name, command, must_lose=name == NOTHING_LEFT)
+            for name, workspace in hostile_files(attempt.after, files):
+                await self._hostile_ending(instance, f"every file {which} is {name!r}", workspace, must_lose)
+        for name, workspace in upheavals(attempt.after):
+            await self._hostile_ending(instance, name, workspace, must_lose=name == NOTHING_LEFT)
 
-    async def _hostile_ending(self, instance: TaskInstance, what: str, command: str, must_lose: bool) -> None:
-        await self._bench.work(instance, Slips())
-        after = await self._bench.run(instance, [command])
+    async def _hostile_ending(
+        self, instance: TaskInstance, what: str, workspace: bytes, must_lose: bool
+    ) -> None:
         try:
-            grade = await self._bench.grade(instance, after)
+            grade = await self._bench.grade(instance, workspace)
         except GradingError as error:
             self._problems.append(f"evaluator.py gives no grade where {what}: {error}")
         else:

@@ -142,12 +142,12 @@ def _brought_down_by_programs(result: ExecResult, nonce: str) -> bool:
 def parse_result(result: ExecResult, nonce: str, where: str) -> Grade:
     """The grade on the one line that starts with the nonce; `GradingError` for anything else."""
     printed = result.output[-1000:].strip()
+    if result.truncated:
+        raise GradingError(f"{where}: the evaluator flooded its output; the end of it: {printed[-200:]!r}")
     if result.timed_out:
         raise GradingError(
             f"{where}: the evaluator did not end in {result.seconds:.0f} s; it printed {printed!r}"
         )
-    if result.truncated:
-        raise GradingError(f"{where}: the evaluator flooded its output; the end of it: {printed[-200:]!r}")
     prefix = f"{nonce} result "
     lines = [line.removeprefix(prefix) for line in result.output.splitlines() if line.startswith(prefix)]
     if len(lines) != 1 or result.exit_code != 0:
