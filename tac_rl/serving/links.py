@@ -51,7 +51,7 @@ class ProcessLink:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root]),
             "HF_HUB_OFFLINE": "1",
-            "TOKENIZERS_PARALLELISM": "false",
+            "TQDM_DISABLE": "1",
             "OMP_NUM_THREADS": str(settings["threads"]),
         }
         try:

@@ -67,6 +67,8 @@ class VllmEngine:
         try:
             models = await self._call("GET", "/v1/models", None, _CHECK_SECONDS)
             self.context_length = int(models["data"][0]["max_model_len"])
+            # The first request takes seconds; let it not be one that somebody waits for.
+            await self.generate([0], Sampling(max_tokens=1), BASE_VERSION)
         except BaseException:
             await self.stop()
             raise
