@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from tasks_fakes import NAME, package_folder
@@ -123,6 +124,20 @@ def test_an_evaluator_that_trusts_the_workspace_fails_on_hostile_endings(tmp_pat
     assert any("gives no grade where every file made or changed is 'a folder'" in p for p in problems)
     assert any("gives no grade where every file made or changed is 'binary'" in p for p in problems)
     assert all("gives no grade" in problem for problem in problems)
+
+
+def test_the_worked_example_of_the_documentation_passes_the_gate(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    example = text[text.index("## A worked example") : text.index("## What the gate demands")]
+    blocks = re.findall(r"```\w*\n(.*?)```", example, re.DOTALL)
+    folder = new_package(tmp_path, "finance-petty-cash")
+    authoring = "from tac_rl.tasks.authoring import *\nfrom tac_rl.tasks.words import *\nimport random, re\n"
+    for name, block in zip(
+        ("task.yaml", "task.md", "instance.py", "evaluator.py", "demonstrator.py"), blocks, strict=True
+    ):
+        host_side = name in ("instance.py", "demonstrator.py")
+        (folder / name).write_text(authoring + block if host_side else block)
+    assert verdict_on(folder).problems == ()
 
 
 def test_check_prints_one_json_list(tmp_path, capsys):
