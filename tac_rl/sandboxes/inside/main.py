@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
-import socket
 import sys
-from typing import Any
 
 from .confine import WORKSPACE, as_user, confine
 from .frames import receive_frame, send_frame
 from .shell import Shell
+
+# `typing` and `socket` would slow every start by several milliseconds.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Any
 
 _IDLE_TICK_MS = 100
 
@@ -18,7 +23,7 @@ _IDLE_TICK_MS = 100
 class Server:
     """Answers requests; between them it watches what background processes use."""
 
-    def __init__(self, connection: socket.socket, settings: dict[str, Any]) -> None:
+    def __init__(self, connection: socket, settings: dict[str, Any]) -> None:
         self.connection = connection
         self.uid = settings["uid"]
         self.frozen = False
@@ -84,7 +89,7 @@ class Server:
 def main() -> None:
     """Serve the host whose socket is named by the only argument."""
     os.closerange(3, 1024)  # What bubblewrap or docker left open would be inherited by the commands.
-    connection = socket.socket(socket.AF_UNIX)
+    connection = _socket.socket(_socket.AF_UNIX)
     connection.connect(sys.argv[1])
     header, _ = receive_frame(connection)
     confine(header)

@@ -14,10 +14,14 @@ import os
 import select
 import signal
 import time
-from typing import Any
 
 from .confine import WORKSPACE, as_user, limit_this_process
 from .watch import count_processes, count_sockets, proportional_memory
+
+# `typing` and `socket` would slow every start by several milliseconds.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _BASH = ("/bin/bash", "--norc", "--noprofile")
 # The kernel, out of memory, is to take a command before the server. bash writes it, because what is not
