@@ -59,10 +59,14 @@ class Renderer:
     @classmethod
     def from_path(cls, model_path: Path) -> "Renderer":
         """The renderer of a model folder; nothing is ever downloaded."""
-        from transformers import AutoTokenizer  # takes a second: only those who serve a model pay it
+        # The import takes a second: only those who serve a model pay it.
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+        # tokenizer.json is the tokenizer as it was trained. AutoTokenizer would rebuild it as the architecture's
+        # usual one, which is another where a model has its own.
+        kind = PreTrainedTokenizerFast if (model_path / "tokenizer.json").is_file() else AutoTokenizer
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(model_path), local_files_only=True)
+            tokenizer = kind.from_pretrained(str(model_path), local_files_only=True)
         except (OSError, ValueError) as error:
             raise ConfigError(f"model: no usable tokenizer in {model_path}: {error}") from error
         return cls(tokenizer)
@@ -140,7 +144,7 @@ class Renderer:
     def _tokenise(self, text: str) -> tuple[int, ...]:
         # JSON may hold lone surrogates, which no tokenizer takes.
         clean = text if text.isascii() else text.encode("utf-8", "replace").decode()
-        return tuple(self._tokenizer.encode(clean, add_special_tokens=False))
+        return tuple(self._tokenizer.encode(clean, add_special_tokens=False, verbose=False))
 
     def _special_at_turn_end(self) -> int | None:
         """The special token that the template puts right behind an assistant's text, if it is one."""
