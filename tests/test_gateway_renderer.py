@@ -126,6 +126,15 @@ def test_a_tokenizer_without_a_template_is_refused() -> None:
         Renderer(NoTemplate())
 
 
+def test_a_tokenizer_without_a_fast_form_is_refused() -> None:
+    class Slow:
+        chat_template = "{{ messages }}"
+        is_fast = False
+
+    with pytest.raises(ConfigError, match=r"tokenizer\.json"):
+        Renderer(Slow())
+
+
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=str(tmp_path)):
         Renderer.from_path(tmp_path)

@@ -33,6 +33,15 @@ class Renderer:
                 f"model: the tokenizer {getattr(tokenizer, 'name_or_path', '')!r} has no chat template; "
                 "add chat_template.jinja to the model's folder"
             )
+        if not getattr(tokenizer, "is_fast", False):
+            raise ConfigError(
+                "model: the tokenizer has no fast form; add its tokenizer.json to the model's folder"
+            )
+        # transformers' own `encode` goes through a batch call, which hops to a thread pool and back for each
+        # text: on a busy machine that waits for the scheduler longer than the whole call takes.
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
         self._segment_ids = lru_cache(maxsize=_CACHED_SEGMENTS)(self._tokenise)
         self._turn_end = ""
         turn_end = self._special_at_turn_end()
@@ -144,7 +153,7 @@ class Renderer:
     def _tokenise(self, text: str) -> tuple[int, ...]:
         # JSON may hold lone surrogates, which no tokenizer takes.
         clean = text if text.isascii() else text.encode("utf-8", "replace").decode()
-        return tuple(self._tokenizer.encode(clean, add_special_tokens=False, verbose=False))
+        return tuple(self._backend.encode(clean, add_special_tokens=False).ids)
 
     def _special_at_turn_end(self) -> int | None:
         """The special token that the template puts right behind an assistant's text, if it is one."""
