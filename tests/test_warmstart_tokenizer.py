@@ -22,13 +22,20 @@ def renderer() -> Renderer:
 def test_each_pool_word_is_one_token_wherever_it_stands(renderer: Renderer) -> None:
     for word in WORDS:
         (token,) = renderer.text_ids(word)
-        for text in (f"sum({word})", f" {word} ", f"{word},", f"a/{word}.csv", f"\n{word}\n", f"{word}_{word}"):
+        for text in (
+            f"sum({word})",
+            f" {word} ",
+            f"{word},",
+            f"a/{word}.csv",
+            f"\n{word}\n",
+            f"{word}_{word}",
+        ):
             assert renderer.text_ids(text).count(token) == text.count(word), text
 
 
 def test_any_text_survives_encoding_and_decoding(renderer: Renderer) -> None:
     rng = random.Random(0)
-    texts = ["", '"}}\n', "Ünï — 漢字 🙂\t\r\n", 'echo "a\\nb" > \'c\'', *WORDS[:5]]
+    texts = ["", '"}}\n', "Ünï — 漢字 🙂\t\r\n", "echo \"a\\nb\" > 'c'", *WORDS[:5]]
     texts += [bytes(rng.choices(range(256), k=120)).decode("utf-8", "replace") for _ in range(200)]
     for text in texts:
         assert renderer.text(renderer.text_ids(text)) == text

@@ -43,9 +43,9 @@ class PhaseSection(Section):
 
     tokens: int = Field(ge=1)
     """Length of the phase, in tokens read."""
-    batch_tokens: int = Field(4096, ge=128)
+    batch_tokens: int = Field(2048, ge=128)
     """Tokens of one optimiser step, padding included."""
-    matrix_rate: float = Field(0.02, gt=0)
+    matrix_rate: float = Field(0.01, gt=0)
     """Learning rate of the matrices (Muon)."""
     other_rate: float = Field(3e-3, gt=0)
     """Learning rate of embeddings, norms and biases (AdamW)."""
@@ -70,9 +70,11 @@ class WarmstartConfig(Section):
     sandbox: SandboxSection = SandboxSection()
     model: ModelSection = ModelSection()
     demonstrations: DemonstrationsSection = DemonstrationsSection()
-    drill: PhaseSection = PhaseSection(tokens=250_000, batch_tokens=2048)
+    drill: PhaseSection = PhaseSection(tokens=350_000)
     """Copying names, before there is any work."""
-    clean: PhaseSection = PhaseSection(tokens=5_500_000)
+    clean: PhaseSection = PhaseSection(tokens=2_600_000)
     """Until the policy can do the work."""
-    sloppy: PhaseSection = PhaseSection(tokens=800_000, matrix_rate=0.004, other_rate=6e-4)
+    drill_share: float = Field(0.15, ge=0, lt=1)
+    """Share of drills among the rows of the clean phase: without them copying is forgotten again."""
+    sloppy: PhaseSection = PhaseSection(tokens=500_000, batch_tokens=4096, matrix_rate=0.004, other_rate=6e-4)
     """Until it seldom does."""

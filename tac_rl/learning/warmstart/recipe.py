@@ -111,7 +111,11 @@ class Recipe:
         )
         drills = Drills(self._renderer, list(self._token_of.values()))
         drilled = train(model, lambda: drills(rng), config.drill, rng, self._phase("drill"))
-        losses = train(model, lambda: self._draw(self.clean, rng), config.clean, rng, self._phase("clean"))
+
+        def draw() -> Episode:
+            return drills(rng) if rng.random() < config.drill_share else self._draw(self.clean, rng)
+
+        losses = train(model, draw, config.clean, rng, self._phase("clean"))
         return model, drilled, losses
 
     def seldom_does(self, model: Any) -> list[float]:
