@@ -106,12 +106,19 @@ async def measure(engine: Engine, adapters: Sequence[Path], concurrency: Sequenc
             tokens=sampled,
             seconds=round(seconds, 2),
         )
-    await engine.stop()
+
+
+async def measured(engine: Engine, adapters: Sequence[Path], concurrency: Sequence[int]) -> None:
+    try:
+        await measure(engine, adapters, concurrency)
+    finally:
+        await engine.stop()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--engines", nargs="+", default=["transformers", "in_process", "vllm"])
+    parser.add_argument("--logs", type=Path, help="folder for the engines' own output")
     parser.add_argument("--concurrency", nargs="+", type=int, default=[1, 8, 16, 32, 64])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -122,11 +129,11 @@ def main() -> None:
             if name == "vllm":
                 if not has_vllm(None):
                     raise EngineError("vLLM is not installed: python -m tac_rl.serving.install_vllm_cpu")
-                engine: Engine = VllmEngine(model, EngineSection())
+                engine: Engine = VllmEngine(model, EngineSection(), arguments.logs)
             else:
                 placement = "in_process" if name == "in_process" else "process"
-                engine = TransformersEngine(model, EngineSection(placement=placement))
-            asyncio.run(measure(engine, adapters, arguments.concurrency))
+                engine = TransformersEngine(model, EngineSection(placement=placement), arguments.logs)
+            asyncio.run(measured(engine, adapters, arguments.concurrency))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.timeout(400),
 ]
 
-CONFIG = EngineSection(max_batch=8, start_timeout_s=300, request_timeout_s=60)
+CONFIG = EngineSection(max_batch=16, start_timeout_s=300, request_timeout_s=60)
 
 
 def prompt(seed: int, length: int = 40) -> list[int]:
@@ -113,6 +113,15 @@ def test_seeds_stop_tokens_and_the_context_limit_mean_the_same_as_elsewhere(serv
             await engine.generate(prompt(3, 256), Sampling(), 0)
 
     served.runner.run(sample())
+
+
+def test_more_prompt_tokens_at_once_than_fit_one_batch_are_served_with_their_seeds(served: Served) -> None:
+    async def flood() -> None:
+        # A request with a seed whose prompt is computed in parts has killed vLLM's CPU build.
+        calls = (served.engine.generate(prompt(i, 240), Sampling(max_tokens=2, seed=i), 0) for i in range(20))
+        assert all(len(completion.token_ids) == 2 for completion in await asyncio.gather(*calls))
+
+    served.runner.run(flood())
 
 
 def test_adapters_that_can_not_be_served_are_refused(served: Served, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ BASE_NAME = "base"
 """The name under which the server knows the model without an adapter."""
 
 _GUARD = Path(__file__).with_name("guard.py")
+_CPU_BATCH = 2048
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 15.0
 
@@ -47,7 +48,8 @@ def server_command(model_path: Path, port: int, config: EngineSection, *, gpu: b
     command += ["--model", str(model_path), "--served-model-name", BASE_NAME]
     command += ["--host", HOST, "--port", str(port)]
     command += ["--dtype", config.dtype, "--max-num-seqs", str(config.max_batch)]
-    command += ["--max-model-len", str(context_length(model_path, config.max_model_len))]
+    context = context_length(model_path, config.max_model_len)
+    command += ["--max-model-len", str(context)]
     command += [
         "--enable-lora",
         "--max-loras",
@@ -64,6 +66,10 @@ def server_command(model_path: Path, port: int, config: EngineSection, *, gpu: b
     command += ["--disable-uvicorn-access-log"]
     if gpu:
         command += ["--gpu-memory-utilization", str(vllm.gpu_memory_utilization)]
+    else:
+        # The CPU build (0.32) dies when a request with a seed is prefilled in parts: it rewinds the request's
+        # random generator, which CPU generators can't. Whole prompts need room in one batch.
+        command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max(context, _CPU_BATCH))]
     if vllm.enforce_eager or not gpu:
         command += ["--enforce-eager"]
     return command + list(vllm.extra_args)
