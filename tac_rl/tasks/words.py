@@ -59,6 +59,18 @@ SYSTEMS = (
     "queue", "router", "sensor", "storage", "switch", "tracker", "worker",
 )  # fmt: skip
 
+FIGURES = (
+    "asked", "bonus", "booked", "cost", "coverage", "fluency", "granted", "gross", "margin", "net", "paid",
+    "recall", "speed", "taken", "weight",
+)  # fmt: skip
+"""What columns of figures are called."""
+
+GROUPINGS = ("brand", "city", "product", "seller")
+"""What figures are grouped by."""
+
+FUNCTIONS = ("avg", "max", "min")
+"""SQL's functions over a column."""
+
 POOLS = {
     "FIRST_NAMES": FIRST_NAMES,
     "FAMILY_NAMES": FAMILY_NAMES,
@@ -68,4 +80,7 @@ POOLS = {
     "TOPICS": TOPICS,
     "CODENAMES": CODENAMES,
     "SYSTEMS": SYSTEMS,
+    "FIGURES": FIGURES,
+    "GROUPINGS": GROUPINGS,
+    "FUNCTIONS": FUNCTIONS,
 }
