@@ -357,17 +357,18 @@ def test_an_answer_that_nobody_took_is_in_no_row() -> None:
 def test_concurrent_sessions_do_not_mix() -> None:
     engine = ScriptedEngine(tiny_tokenizer())
 
-    async def rollout(gateway: Gateway, number: int) -> Any:
+    async def rollout(gateway: Gateway, number: int, client: openai.AsyncOpenAI) -> Any:
         session = await gateway.open(f"r{number}", version=number, sampling=Sampling(), context_limit=10_000)
+        own = client.with_options(base_url=session.endpoint.base_url, api_key=session.endpoint.api_key)
         history: list[Any] = [{"role": "user", "content": f"I am {number}"}]
-        async with client_of(session) as client:
-            for _ in range(3):
-                answer = await client.chat.completions.create(model="m", messages=history)
-                history += [answer.choices[0].message.model_dump(), {"role": "user", "content": f"{number}"}]
+        for _ in range(3):
+            answer = await own.chat.completions.create(model="m", messages=history)
+            history += [answer.choices[0].message.model_dump(), {"role": "user", "content": f"{number}"}]
         return await gateway.close(session)
 
     async def use(gateway: Gateway, session: Session) -> Any:
-        return await asyncio.gather(*(rollout(gateway, number) for number in range(16)))
+        async with client_of(session) as client:
+            return await asyncio.gather(*(rollout(gateway, number, client) for number in range(16)))
 
     for number, recording in enumerate(with_session(engine, use)):
         (row,) = recording.rows
