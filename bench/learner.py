@@ -1,8 +1,8 @@
 """The learner's speed and memory beside TRL's GRPOTrainer: same model, rows, precision and machine.
 
-Each side runs in a process of its own and prints one JSON line: seconds per update (median over the measured
-ones), prompt and completion tokens per second, and peak resident memory. TRL's trainer is its own training loop;
-only its generation is replaced, by the rows. Run as `python bench/learner.py [--precision float32]`.
+Each side runs in a process of its own and prints one JSON line: seconds and processor seconds per update (medians
+of the measured ones), prompt and completion tokens per second, and peak resident memory. TRL's trainer is its own
+training loop; only its generation is replaced, by the rows. Run as `python bench/learner.py`.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import torch
 
 ROLLOUTS, GROUP = 64, 8
 VOCABULARY = 1024
-WARM, MEASURED = 1, 5
+WARM = 1
 
 
 def save_model(folder: Path) -> int:
@@ -71,8 +72,24 @@ def make_groups() -> list[Any]:
     return groups
 
 
-def report(side: str, precision: str, seconds: list[float], tokens: int) -> None:
-    median = statistics.median(seconds)
+class Clock:
+    """Wall-clock and processor seconds between calls of `tick`."""
+
+    def __init__(self) -> None:
+        self.at: list[tuple[float, float]] = []
+
+    def tick(self) -> None:
+        self.at.append((time.perf_counter(), time.process_time()))
+
+    def medians(self) -> tuple[float, float]:
+        """Of the updates after the warm ones; processor time tells more on a machine that others use too."""
+        pairs = list(pairwise(self.at))[WARM:]
+        wall, processor = zip(*((b[0] - a[0], b[1] - a[1]) for a, b in pairs), strict=True)
+        return statistics.median(wall), statistics.median(processor)
+
+
+def report(side: str, precision: str, clock: Clock, tokens: int) -> None:
+    median, processor = clock.medians()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(
         json.dumps(
@@ -81,6 +98,7 @@ def report(side: str, precision: str, seconds: list[float], tokens: int) -> None
                 "side": side,
                 "precision": precision,
                 "seconds_per_update": round(median, 3),
+                "processor_seconds_per_update": round(processor, 3),
                 "tokens": tokens,
                 "tokens_per_s": round(tokens / median),
                 "peak_memory_mb": round(peak),
@@ -90,7 +108,7 @@ def report(side: str, precision: str, seconds: list[float], tokens: int) -> None
     )
 
 
-def run_ours(model: Path, precision: str, micro_batch_tokens: int | None) -> None:
+def run_ours(model: Path, precision: str, updates: int, micro_batch_tokens: int | None) -> None:
     from tac_rl.config.learner import LearnerSection
     from tac_rl.learning.step import LearnerPlan, StepLearner
 
@@ -99,17 +117,17 @@ def run_ours(model: Path, precision: str, micro_batch_tokens: int | None) -> Non
         given["micro_batch_tokens"] = micro_batch_tokens
     groups = make_groups()
     learner = StepLearner(LearnerPlan(model, LearnerSection(**given), iterations=100, seed=0))
-    seconds = []
+    clock = Clock()
+    clock.tick()
     with tempfile.TemporaryDirectory() as folder:
-        for version in range(1, WARM + MEASURED + 1):
-            started = time.perf_counter()
+        for version in range(1, WARM + updates + 1):
             learner.step(groups, version, Path(folder) / str(version))
-            seconds.append(time.perf_counter() - started)
+            clock.tick()
     tokens = sum(len(rollout.rows[0].token_ids) for group in groups for rollout in group.rollouts)
-    report("tac_rl", precision, seconds[WARM:], tokens)
+    report("tac_rl", precision, clock, tokens)
 
 
-def run_trl(model: Path, precision: str, batch_size: int) -> None:
+def run_trl(model: Path, precision: str, updates: int, batch_size: int) -> None:
     from datasets import Dataset
     from peft import LoraConfig
     from tokenizers import Tokenizer, models
@@ -152,18 +170,19 @@ def run_trl(model: Path, precision: str, batch_size: int) -> None:
         def _generate_and_score_completions(self, inputs: Any) -> dict[str, torch.Tensor]:
             return batch()
 
-    class Clock(TrainerCallback):  # type: ignore[misc,unused-ignore]
-        def __init__(self) -> None:
-            self.at: list[float] = []
+    clock = Clock()
+
+    class Ticks(TrainerCallback):  # type: ignore[misc,unused-ignore]
+        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+            clock.tick()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            self.at.append(time.perf_counter())
+            clock.tick()
 
     words = {f"w{number}": number for number in range(VOCABULARY)}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="w0")), pad_token="w0", eos_token="w1"
     )
-    clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = RowsTrainer(
             model=AutoModelForCausalLM.from_pretrained(model),
@@ -173,7 +192,7 @@ def run_trl(model: Path, precision: str, batch_size: int) -> None:
                 per_device_train_batch_size=batch_size,
                 gradient_accumulation_steps=ROLLOUTS // batch_size,
                 num_generations=GROUP,
-                max_steps=WARM + MEASURED + 1,
+                max_steps=WARM + updates,
                 loss_type="dapo",
                 beta=0.0,
                 learning_rate=1e-3,
@@ -189,11 +208,10 @@ def run_trl(model: Path, precision: str, batch_size: int) -> None:
             train_dataset=Dataset.from_dict({"prompt": ["w2 w3"] * ROLLOUTS}),
             processing_class=tokenizer,
             peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
-            callbacks=[clock],
+            callbacks=[Ticks()],
         )
         trainer.train()
-    seconds = [after - before for before, after in zip(clock.at[WARM:], clock.at[WARM + 1 :], strict=False)]
-    report(f"trl (batch {batch_size})", precision, seconds, sum(len(row.token_ids) for row in rows))
+    report(f"trl (batch {batch_size})", precision, clock, sum(len(row.token_ids) for row in rows))
 
 
 def main() -> None:
@@ -202,23 +220,32 @@ def main() -> None:
     parser.add_argument("--side", choices=("tac_rl", "trl"))
     parser.add_argument("--model", type=Path)
     parser.add_argument("--micro-batch-tokens", type=int)
+    parser.add_argument("--updates", type=int, default=5)
     parser.add_argument("--trl-batch-size", type=int, default=8)
     arguments = parser.parse_args()
     precisions = arguments.precision or ["bfloat16", "float32"]
     if arguments.side == "tac_rl":
-        run_ours(arguments.model, precisions[0], arguments.micro_batch_tokens)
+        run_ours(arguments.model, precisions[0], arguments.updates, arguments.micro_batch_tokens)
         return
     if arguments.side == "trl":
-        run_trl(arguments.model, precisions[0], arguments.trl_batch_size)
+        run_trl(arguments.model, precisions[0], arguments.updates, arguments.trl_batch_size)
         return
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    from tac_rl.learning.process import worker_environment
+
+    trl_environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as folder:
         parameters = save_model(Path(folder))
         print(json.dumps({"bench": "learner", "parameters": parameters, "rows": ROLLOUTS}), flush=True)
         for precision in precisions:
             for side in ("tac_rl", "trl"):
                 command = [sys.executable, __file__, "--side", side, "--model", folder]
-                subprocess.run([*command, "--precision", precision], env=environment, check=True, timeout=600)
+                command += ["--updates", str(arguments.updates)]
+                subprocess.run(
+                    [*command, "--precision", precision],
+                    env=worker_environment(1) if side == "tac_rl" else trl_environment,
+                    check=True,
+                    timeout=600,
+                )
 
 
 if __name__ == "__main__":

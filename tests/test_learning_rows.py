@@ -109,14 +109,14 @@ def test_a_shared_prompt_is_packed_once_and_every_row_can_be_read_back() -> None
     (batch,) = micro_batches(rows, 10_000)
     assert len(batch.inputs_T) < sum(len(row.inputs) for row in rows)
     assert sum(segment.length for segment in batch.segments) == len(batch.inputs_T)
-    suffixes = [segment for segment in batch.segments if segment.prefix]
-    for row, segment in zip(rows, suffixes, strict=True):
-        places = [
-            *range(segment.prefix_start, segment.prefix_start + segment.prefix),
-            *range(segment.start, segment.start + segment.length),
-        ]
-        assert batch.inputs_T[places].tolist() == row.inputs.tolist()
-        assert batch.positions_T[places].tolist() == list(range(len(places)))
+    pieces = batch.inputs_T.split([segment.length for segment in batch.segments])
+    positions = batch.positions_T.split([segment.length for segment in batch.segments])
+    suffixes = [number for number, segment in enumerate(batch.segments) if segment.after is not None]
+    for row, number in zip(rows, suffixes, strict=True):
+        after = batch.segments[number].after
+        assert after is not None
+        assert torch.cat([pieces[after], pieces[number]]).tolist() == row.inputs.tolist()
+        assert torch.cat([positions[after], positions[number]]).tolist() == list(range(len(row.inputs)))
     predicted = torch.cat([row.inputs[row.positions] for row in rows])
     assert batch.inputs_T[batch.flat_N].tolist() == predicted.tolist()
 

@@ -71,8 +71,8 @@ class LearnerSection(Section):
     """auto: cuda where there is one."""
     threads: int = Field(default=1, ge=1)
     """Threads of torch on the CPU."""
-    micro_batch_tokens: int = Field(default=4096, ge=1)
-    """Padded tokens computed at once: bounds memory, and changes no gradient."""
+    micro_batch_tokens: int = Field(default=2048, ge=1)
+    """Tokens computed at once (shared prompts count once): bounds memory, and changes no gradient."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     start_timeout_s: float = Field(default=300.0, gt=0)

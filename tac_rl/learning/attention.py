@@ -25,12 +25,10 @@ PACKED = "tac_rl_packed"
 
 @dataclass(frozen=True)
 class Segment:
-    """`length` tokens from `start` on, which come after the `prefix` tokens from `prefix_start` on."""
+    """The next `length` tokens, which follow those of segment number `after` (a prefix), or start a row."""
 
-    start: int
     length: int
-    prefix_start: int = 0
-    prefix: int = 0
+    after: int | None = None
 
 
 def packed_attention(
@@ -55,15 +53,15 @@ def packed_attention(
     query_HTD, key_KTD, value_KTD = query_1HTD[0], key_1KTD[0], value_1KTD[0]
     query_HTD, key_KTD = query_HTD.to(value_KTD.dtype), key_KTD.to(value_KTD.dtype)
     attend = _products if query_HTD.device.type == "cpu" else _fused
+    # Split and not sliced: the gradient of a slice is as large as what it was cut from.
+    lengths = [segment.length for segment in segments]
+    queries, keys, values = (tensor.split(lengths, dim=1) for tensor in (query_HTD, key_KTD, value_KTD))
     outputs = []
-    for segment in segments:
-        own = slice(segment.start, segment.start + segment.length)
-        key_KLD, value_KLD = key_KTD[:, own], value_KTD[:, own]
-        if segment.prefix:
-            before = slice(segment.prefix_start, segment.prefix_start + segment.prefix)
-            key_KLD = torch.cat([key_KTD[:, before], key_KLD], dim=1)
-            value_KLD = torch.cat([value_KTD[:, before], value_KLD], dim=1)
-        outputs.append(attend(query_HTD[:, own], key_KLD, value_KLD, scaling))
+    for segment, query_HSD, key_KLD, value_KLD in zip(segments, queries, keys, values, strict=True):
+        if segment.after is not None:
+            key_KLD = torch.cat([keys[segment.after], key_KLD], dim=1)
+            value_KLD = torch.cat([values[segment.after], value_KLD], dim=1)
+        outputs.append(attend(query_HSD, key_KLD, value_KLD, scaling))
     return torch.cat(outputs, dim=1).transpose(0, 1)[None], None
 
 

@@ -78,34 +78,36 @@ class _Pack:
         self.segments: list[Segment] = []
         self.flat: list[Tensor] = []
         self.prefix = torch.empty(0, dtype=torch.int64)
-        self.prefix_start = -1
+        self.prefix_start: int | None = None
+        self.prefix_segment: int | None = None
 
     def open(self, prefix: Tensor) -> None:
         """The rows that follow start with `prefix`; it is laid down with the first of them."""
-        self.prefix, self.prefix_start = prefix, -1
+        self.prefix, self.prefix_start, self.prefix_segment = prefix, None, None
 
     def cost(self, row: TrainRow) -> int:
         """How many tokens the row would add."""
-        return len(row.inputs) - (len(self.prefix) if self.prefix_start >= 0 else 0)
+        return len(row.inputs) - (0 if self.prefix_start is None else len(self.prefix))
 
     def add(self, row: TrainRow) -> None:
         shared = len(self.prefix)
-        if self.prefix_start < 0:
+        if self.prefix_start is None:
             self.prefix_start = self.tokens
-            self._lay(self.prefix, Segment(self.tokens, shared), 0)
+            if shared:
+                self.prefix_segment = len(self.segments)
+                self._lay(self.prefix, 0, None)
         start = self.tokens
-        suffix = row.inputs[shared:]
-        self._lay(suffix, Segment(start, len(suffix), self.prefix_start, shared), shared)
+        if len(row.inputs) > shared:
+            self._lay(row.inputs[shared:], shared, self.prefix_segment)
         in_prefix = row.positions < shared
         self.flat.append(row.positions + torch.where(in_prefix, self.prefix_start, start - shared))
         self.rows.append(row)
 
-    def _lay(self, tokens: Tensor, segment: Segment, position: int) -> None:
-        if len(tokens):
-            self.inputs.append(tokens)
-            self.positions.append(torch.arange(position, position + len(tokens)))
-            self.segments.append(segment)
-            self.tokens += len(tokens)
+    def _lay(self, tokens: Tensor, position: int, after: int | None) -> None:
+        self.inputs.append(tokens)
+        self.positions.append(torch.arange(position, position + len(tokens)))
+        self.segments.append(Segment(len(tokens), after))
+        self.tokens += len(tokens)
 
     def close(self) -> MicroBatch:
         counts = torch.tensor([len(row.targets) for row in self.rows])

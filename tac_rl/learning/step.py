@@ -294,7 +294,7 @@ class StepLearner:
         batch = MicroBatch(
             inputs_T=ids[:-1],
             positions_T=places,
-            segments=(Segment(0, len(places)),),
+            segments=(Segment(len(places)),),
             flat_N=places,
             targets_N=ids[1:],
             row_N=torch.zeros_like(places),
