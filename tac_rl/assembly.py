@@ -165,7 +165,7 @@ def _sandboxes(config: RunConfig, stack: AsyncExitStack) -> SandboxProvider:
 
 
 async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) -> tuple[Publisher, Gateway]:
-    engine = build_engine(config.engine, config.model)
+    engine = build_engine(config.engine, config.model, logs)
     stack.push_async_callback(engine.stop)
     await engine.start()
     gateway = Gateway(engine, Renderer.from_path(config.model), config.gateway)

@@ -28,7 +28,7 @@ def test_the_shipped_configs_are_valid() -> None:
 
 
 def test_malformed_yaml_is_named_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"run\.yaml: not valid YAML at line 2"):
+    with pytest.raises(ConfigError, match=r"run\.yaml: not valid YAML at line 3"):
         load_config(RunConfig, write(tmp_path, "seed: 1\nrollouts: [1, 2\n"))
 
 

@@ -132,6 +132,9 @@ class ProcessLearner:
                     f"(learner.{request['do']}_timeout_s); {self._log_tail()}"
                 ) from None
             except (OSError, ValueError) as error:
+                # Killing it now would reap it under asyncio's hands, and its exit status would be lost.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
                 await self._discard(process)
                 raise LearnerError(
                     f"the learner's process died during {request['do']!r} "
@@ -170,8 +173,9 @@ async def _answer(stream: asyncio.StreamReader, number: int) -> dict[str, Any]:
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
     await process.wait()
 
 

@@ -104,7 +104,9 @@ def save_weights(model: Any, folder: Path) -> None:
     weights = {
         name: value.detach().to(torch.bfloat16).contiguous() for name, value in model.named_parameters()
     }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    file = folder / "model.safetensors"
+    save_file(weights, file, metadata={"format": "pt"})
+    file.chmod(0o644)  # as git will lay it out; safetensors writes it for its owner only
     model.config.dtype = torch.bfloat16
     model.config.save_pretrained(folder)
 

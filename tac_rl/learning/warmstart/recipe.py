@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from tac_rl.config.warmstart import WarmstartConfig
+from tac_rl.config.warmstart import PhaseSection, WarmstartConfig
+from tac_rl.errors import ConfigError
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.learning.warmstart import demonstrations as demos
 from tac_rl.learning.warmstart.demonstrations import Demonstration
@@ -50,28 +51,38 @@ class Losses:
 
 
 async def play(config: WarmstartConfig, packages: Sequence[TaskPackage], tell: Tell) -> Played:
-    """Play the demonstrations in real sandboxes, or read those of the work folder."""
+    """Play the demonstrations in real sandboxes, or read those of the work folder.
+
+    Raises `ConfigError` where the work folder holds those of other packages.
+    """
+    section = config.demonstrations
     clean_file, sloppy_file = config.work / "clean.jsonl", config.work / "sloppy.jsonl"
-    if not (clean_file.is_file() and sloppy_file.is_file()):
-        section = config.demonstrations
-        provider = make_provider(config.sandbox)
+    if clean_file.is_file() and sloppy_file.is_file():
+        played = Played(demos.load(clean_file), demos.load(sloppy_file))
+        if {d.task for d in played.clean} != {package.name for package in packages}:
+            raise ConfigError(f"work: {config.work} has demonstrations of other packages; delete it")
+        return played
+    unknown = sorted({p.difficulty for p in packages} - set(section.completion))
+    if unknown:
+        raise ConfigError(f"demonstrations.completion: has no share for difficulty {unknown[0]}; add one")
+    provider = make_provider(config.sandbox)
+    try:
         limits = make_limits(config.sandbox)
-        try:
-            async with demos.players(provider, limits, section.sandboxes, config.seed) as players:
-                clean = await demos.play_clean(packages, section.clean, players)
-                sloppy = await demos.play_sloppy(
-                    packages,
-                    section.sloppy,
-                    lambda package: section.completion[package.difficulty],
-                    clean,
-                    players,
-                )
-        finally:
-            await provider.close()
-        demos.save(clean, clean_file)
-        demos.save(sloppy, sloppy_file)
-        tell(f"played {len(clean)} clean and {len(sloppy)} sloppy demonstrations")
-    return Played(demos.load(clean_file), demos.load(sloppy_file))
+        async with demos.players(provider, limits, section.sandboxes, config.seed) as players:
+            clean = await demos.play_clean(packages, section.clean, players)
+            sloppy = await demos.play_sloppy(
+                packages,
+                section.sloppy,
+                lambda package: section.completion[package.difficulty],
+                clean,
+                players,
+            )
+    finally:
+        await provider.close()
+    demos.save(clean, clean_file)
+    demos.save(sloppy, sloppy_file)
+    tell(f"played {len(clean)} clean and {len(sloppy)} sloppy demonstrations")
+    return Played(clean, sloppy)
 
 
 def make_tokenizer(config: WarmstartConfig, played: Played) -> Renderer:
@@ -95,10 +106,11 @@ class Recipe:
         self._tell = tell
         self.clean = [to_episode(d, renderer) for d in played.clean]
         self.sloppy = [to_episode(d, renderer) for d in played.sloppy]
-        self._token_of = {word: renderer.text_ids(word)[0] for word in WORDS}
-        self._renaming = Renaming(self.clean, self._token_of, renderer.vocabulary_size)
+        token_of = {word: renderer.text_ids(word)[0] for word in WORDS}
+        self._renaming = Renaming(self.clean, token_of, renderer.vocabulary_size)
+        self._drills = Drills(renderer, list(token_of.values()))
 
-    def can_do(self) -> tuple[Any, list[float], list[float]]:
+    def can_do(self) -> tuple[Any, Losses]:
         """Drills and the clean phase: a model that can do the work, and the losses of both."""
         config = self._config
         rng = random.Random(f"{config.seed} clean")
@@ -109,52 +121,52 @@ class Recipe:
             pad=self._renderer.text_ids(END_OF_TEXT)[0],
             seed=config.seed,
         )
-        drills = Drills(self._renderer, list(self._token_of.values()))
-        drilled = train(model, lambda: drills(rng), config.drill, rng, self._phase("drill"))
-
-        def draw() -> Episode:
-            return drills(rng) if rng.random() < config.drill_share else self._draw(self.clean, rng)
-
-        losses = train(model, draw, config.clean, rng, self._phase("clean"))
-        return model, drilled, losses
+        drill = self._train(model, config.drill, [], rng, "drill")
+        clean = self._train(model, config.clean, self.clean, rng, "clean")
+        return model, Losses(drill, clean, [])
 
     def seldom_does(self, model: Any) -> list[float]:
         """The sloppy phase, in place."""
         rng = random.Random(f"{self._config.seed} sloppy")
-        return train(
-            model, lambda: self._draw(self.sloppy, rng), self._config.sloppy, rng, self._phase("sloppy")
-        )
+        return self._train(model, self._config.sloppy, self.sloppy, rng, "sloppy")
 
-    def _draw(self, episodes: Sequence[Episode], rng: random.Random) -> Episode:
-        episode = rng.choice(episodes)
-        return self._renaming(episode, rng) if rng.random() < self._config.renaming else episode
+    def _train(
+        self, model: Any, section: PhaseSection, episodes: Sequence[Episode], rng: random.Random, name: str
+    ) -> list[float]:
+        def draw() -> Episode:
+            if section.drills == 1.0 or rng.random() < section.drills:
+                return self._drills(rng)
+            episode = rng.choice(episodes)
+            return self._renaming(episode, rng) if rng.random() < self._config.renaming else episode
 
-    def _phase(self, name: str) -> Tell:
-        return lambda line: self._tell(f"{name}: {line}")
+        return train(model, draw, section, rng, lambda line: self._tell(f"{name}: {line}"))
 
 
 async def rebuild(config: WarmstartConfig, packages: Sequence[TaskPackage], tell: Tell) -> Losses:
     """Make everything and write the policy to `config.out`."""
     played = await play(config, packages, tell)
-    renderer = make_tokenizer(config, played)
-    recipe = Recipe(config, played, renderer, tell)
     checkpoint = config.work / "clean_model"
-    drill: list[float] = []
-    clean: list[float] = []
+    losses = Losses([], [], [])
     if (checkpoint / "model.safetensors").is_file():
         tell(f"the clean model is there: {checkpoint}")
-        model = load_model(checkpoint)
+        # Its own tokenizer, whatever the demonstrations are by now.
+        recipe = Recipe(config, played, Renderer.from_path(checkpoint), tell)
     else:
-        model, drill, clean = recipe.can_do()
+        recipe = Recipe(config, played, make_tokenizer(config, played), tell)
+        model, losses = recipe.can_do()
         write_policy(model, config.work / "tokenizer", checkpoint)
-    sloppy = recipe.seldom_does(model)
-    write_policy(model, config.work / "tokenizer", config.out)
-    return Losses(drill, clean, sloppy)
+    model = load_model(checkpoint)  # rounded as it is kept, so that both ways here are the same
+    losses.sloppy.extend(recipe.seldom_does(model))
+    write_policy(model, checkpoint, config.out)
+    return losses
+
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def write_policy(model: Any, tokenizer: Path, folder: Path) -> None:
-    """A complete model folder: tokenizer, config and weights (the weights last)."""
+    """A complete model folder: the tokenizer of another folder, config and weights (the weights last)."""
     folder.mkdir(parents=True, exist_ok=True)
-    for source in sorted(tokenizer.iterdir()):
-        (folder / source.name).write_bytes(source.read_bytes())
+    for name in TOKENIZER_FILES:
+        (folder / name).write_bytes((tokenizer / name).read_bytes())
     save_weights(model, folder)
