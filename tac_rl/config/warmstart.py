@@ -49,6 +49,8 @@ class PhaseSection(Section):
     """Learning rate of the matrices (Muon)."""
     other_rate: float = Field(3e-3, gt=0)
     """Learning rate of embeddings, norms and biases (AdamW)."""
+    drills: float = Field(0.0, ge=0, le=1)
+    """Share of drills among the rows; the rest are demonstrations."""
     warmup: float = Field(0.03, ge=0, lt=1)
     """Share of the phase in which the rates rise; afterwards they fall to zero along a cosine."""
 
@@ -70,11 +72,9 @@ class WarmstartConfig(Section):
     sandbox: SandboxSection = SandboxSection()
     model: ModelSection = ModelSection()
     demonstrations: DemonstrationsSection = DemonstrationsSection()
-    drill: PhaseSection = PhaseSection(tokens=350_000)
+    drill: PhaseSection = PhaseSection(tokens=350_000, drills=1.0)
     """Copying names, before there is any work."""
-    clean: PhaseSection = PhaseSection(tokens=2_600_000)
-    """Until the policy can do the work."""
-    drill_share: float = Field(0.15, ge=0, lt=1)
-    """Share of drills among the rows of the clean phase: without them copying is forgotten again."""
+    clean: PhaseSection = PhaseSection(tokens=2_600_000, drills=0.15)
+    """Until the policy can do the work. Without some drills it forgets how to copy before names matter."""
     sloppy: PhaseSection = PhaseSection(tokens=500_000, batch_tokens=4096, matrix_rate=0.004, other_rate=6e-4)
     """Until it seldom does."""
