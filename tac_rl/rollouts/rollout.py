@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from tac_rl.agents.base import Agent, AgentLimits, AgentStep, Workplace
 from tac_rl.errors import InfrastructureError, TaskError
-from tac_rl.gateway.server import Gateway
 from tac_rl.gateway.recording import Recording
+from tac_rl.gateway.server import Gateway
 from tac_rl.learning.base import Row
 from tac_rl.rollouts.outcomes import CONSEQUENCES, Outcome, outcome_of
 from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider, SandboxSpec
