@@ -25,7 +25,7 @@ from tac_rl.runs.records import (
     TrajectoryDocument,
     Version,
 )
-from tac_rl.runs.schema import DATABASE, connect_reader, translated
+from tac_rl.runs.schema import DATABASE, check_run_directory, connect_reader, translated
 
 _OURS = f"outcome = '{INFRASTRUCTURE_FAILED}'"
 _MEANS = f"""
@@ -37,10 +37,12 @@ _MEANS = f"""
 
 
 def find_run(runs_dir: Path, name: str | None) -> Path:
-    """The run directory called `name`, or the one that was started or resumed last."""
+    """The run directory called `name`, or the one that was started or resumed last; `RunError` for anything else."""
     if name is not None:
         # A path is welcome too: shells complete it.
-        return Path(name) if "/" in name else runs_dir / check_name(name)
+        directory = Path(name) if "/" in name else runs_dir / check_name(name)
+        check_run_directory(directory)
+        return directory
     newest: tuple[float, Path] | None = None
     for database in sorted(runs_dir.glob(f"*/{DATABASE}")):
         try:
