@@ -86,9 +86,9 @@ def qwen_style_tokenizer() -> Any:
 
 @cache
 def tiny_tokenizer() -> Any:
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
-    return AutoTokenizer.from_pretrained(str(TINY), local_files_only=True)
+    return PreTrainedTokenizerFast.from_pretrained(str(TINY), local_files_only=True)
 
 
 TOKENIZERS: dict[str, Callable[[], Any]] = {"qwen_style": qwen_style_tokenizer, "tiny": tiny_tokenizer}

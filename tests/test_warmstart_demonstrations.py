@@ -128,7 +128,7 @@ def test_renaming_exchanges_names_throughout_and_nothing_else(played: Any, rende
         renamed = renaming(episode, rng)
         pairs = set(zip(episode.token_ids.tolist(), renamed.token_ids.tolist(), strict=True))
         assert len(pairs) == len(set(episode.token_ids.tolist()))  # one new name for each old one
-        assert any(old != new for old, new in pairs)
+        assert any(old != new for old, new in pairs), renderer.text(episode.token_ids.tolist())
         assert all(old in names and new in names for old, new in pairs if old != new)
         assert (renamed.written == episode.written).all()
 

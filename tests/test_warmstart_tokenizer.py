@@ -8,6 +8,7 @@ import pytest
 
 from tac_rl.agents.prompt import SYSTEM_PROMPT, TOOLS
 from tac_rl.gateway.renderer import Renderer
+from tac_rl.learning.warmstart.episodes import tool_call
 from tac_rl.learning.warmstart.recipe import WORDS
 from tac_rl.learning.warmstart.tokenizer import CONTROL, FRAME
 
@@ -53,8 +54,10 @@ def test_a_turn_ends_with_the_token_that_the_template_writes(renderer: Renderer)
 def test_the_frame_of_calls_and_prompts_is_short(renderer: Renderer) -> None:
     start = renderer.prompt_ids([{"role": "system", "content": SYSTEM_PROMPT}], TOOLS)
     assert len(start) <= 45
-    call = '<tool_call>\n{"name": "bash", "arguments": {"command": "ls"}}\n</tool_call>'
-    assert len(renderer.text_ids(call)) <= 5
+    command = "grep alice team.txt"
+    assert len(renderer.text_ids(tool_call("bash", {"command": command}))) == 4 + len(
+        renderer.text_ids(command)
+    )
 
 
 def test_the_template_writes_qwens_format(renderer: Renderer) -> None:

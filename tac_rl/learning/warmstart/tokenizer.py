@@ -102,7 +102,7 @@ def build_tokenizer(
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write `tokenizer.json`, `tokenizer_config.json` and the chat template, as `AutoTokenizer` reads them."""
+    """Write `tokenizer.json`, `tokenizer_config.json` and the chat template, as `PreTrainedTokenizerFast` reads them (`AutoTokenizer` would rebuild another)."""
     template = resources.files(__package__).joinpath("chat_template.jinja").read_text()
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
