@@ -102,7 +102,10 @@ def build_tokenizer(
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write `tokenizer.json`, `tokenizer_config.json` and the chat template, as `PreTrainedTokenizerFast` reads them (`AutoTokenizer` would rebuild another)."""
+    """Write `tokenizer.json`, `tokenizer_config.json` and the chat template.
+
+    `PreTrainedTokenizerFast` reads them as they are; `AutoTokenizer` would rebuild Qwen2's usual tokenizer.
+    """
     template = resources.files(__package__).joinpath("chat_template.jinja").read_text()
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
