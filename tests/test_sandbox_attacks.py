@@ -211,7 +211,8 @@ def test_a_canary_on_the_host_is_found_nowhere(tmp_path: Path) -> None:
                     " for d in $(ls -d /* /proc/[0-9]*/root/* /proc/[0-9]*/cwd 2>/dev/null | grep -v '^/proc$'); do"
                     f" case $d in */usr|*/proc|*/dev|*/bin|*/sbin|*/lib*) ;; *) grep -rsl -D skip {canary[:-1]} $d/ ;;"
                     " esac; done; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ /proc/self/mountinfo 2>/dev/null |"
-                    f" tr '\\0' '\\n' | grep -c '{canary[:-1]}[{canary[-1]}]'; ls /root /home /work /opt /mnt /srv /media"
+                    f" tr '\\0' '\\n' | grep -c '{canary[:-1]}[{canary[-1]}]';"
+                    " ls /root /home /work /opt /mnt /srv /media"
                 )
                 return seen.output
             finally:
