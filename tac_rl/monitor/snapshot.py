@@ -24,6 +24,8 @@ HELDOUT = "heldout"
 """The split whose evaluations make the held-out curve."""
 STRIP = 48
 """How many of a task's last training rollouts are looked at."""
+NOT_ROLLOUTS = frozenset({"learner", "publish", "loop"})
+"""Phases of an iteration's timing in which no rollout is at work."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class Snapshot:
         return self.status.seconds + (self.now - self.status.heartbeat if self.status.alive else 0.0)
 
     def tokens_per_s(self, iteration: Iteration) -> float | None:
-        """Tokens that the policy sampled in an iteration's rollouts, a second of its rollout phase."""
-        seconds = iteration.timing.get("rollouts")
+        """Tokens that the policy sampled in an iteration's rollouts, a second of the time these took."""
+        seconds = sum(spent for phase, spent in iteration.timing.items() if phase not in NOT_ROLLOUTS)
         means = self.means.get(iteration.n)
         return means.tokens / seconds if seconds and means else None
 
