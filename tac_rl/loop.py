@@ -101,6 +101,7 @@ class TrainingLoop:
 
         # 7: serve it, prove that it took effect, retire the old one.
         self.store.enter("publish")
+        await self._ensure_engine()  # it may have died in this iteration
         with clock("publish"):
             report = await self.publisher.publish(
                 step.adapter, self.version + 1, weights_unchanged=bool(step.skipped)
