@@ -121,7 +121,7 @@ async def single_attempt(
 def plan_of(config: RunConfig) -> dict[str, Any]:
     """What `train.py` would start, as plain JSON; checks everything that can be checked without starting."""
     packages, heldout = choose_packages(config.tasks)
-    make_provider(config.sandbox)
+    make_provider(config.sandbox).check()
     Renderer.from_path(config.model)
     engine, reason = choose_engine(config.engine)
     rollouts = config.rollouts
@@ -160,6 +160,7 @@ def context_limit(config: RunConfig) -> int:
 
 def _sandboxes(config: RunConfig, stack: AsyncExitStack) -> SandboxProvider:
     provider = make_provider(config.sandbox)
+    provider.check()
     stack.push_async_callback(provider.close)
     return provider
 

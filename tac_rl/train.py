@@ -4,8 +4,9 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -41,8 +42,9 @@ def main(arguments: Sequence[str]) -> int:
     config = load_config(RunConfig, source, args.overrides)
     if args.name:
         config = config.model_copy(update={"name": args.name})
+    plan = plan_of(config)  # what is wrong with the config is told before a run directory is made
     if args.dry_run:
-        return dry_run(config, as_json=args.json)
+        return dry_run(config, plan, as_json=args.json)
     if directory:
         store = RunStore.resume(directory, iterations=config.iterations)
     else:
@@ -68,16 +70,15 @@ async def train(config: RunConfig, store: RunStore) -> int:
     return 0
 
 
-def dry_run(config: RunConfig, *, as_json: bool) -> int:
+def dry_run(config: RunConfig, plan: Mapping[str, Any], *, as_json: bool) -> int:
     """The resolved config and what would be started."""
-    plan = plan_of(config)
     resolved = config.model_dump(mode="json")
     if as_json:
         print(json.dumps({"config": resolved, "plan": plan}))
     else:
         print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
         print("# What would be started")
-        print(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), end="")
+        print(yaml.safe_dump(dict(plan), sort_keys=False, allow_unicode=True), end="")
     return 0
 
 
