@@ -103,9 +103,8 @@ class TrainingLoop:
         self.store.enter("publish")
         await self._ensure_engine()  # it may have died in this iteration
         with clock("publish"):
-            report = await self.publisher.publish(
-                step.adapter, self.version + 1, weights_unchanged=bool(step.skipped)
-            )
+            unchanged = bool(step.skipped) or step.metrics.get("learning_rate") == 0
+            report = await self.publisher.publish(step.adapter, self.version + 1, weights_unchanged=unchanged)
         self.store.record_publish(
             report.version, seconds=report.seconds, shift=report.probe_shift, error=report.probe_error
         )
