@@ -58,7 +58,8 @@ def main(arguments: Sequence[str]) -> int:
 async def train(config: RunConfig, store: RunStore) -> int:
     """Run to the end; the report is written however the run ends."""
     console = Console(highlight=False)
-    console.print(f"run {store.name}: watch it with  python tac_rl/monitor.py --watch --run {store.name}")
+    watch = f"python tac_rl/monitor.py --watch --run {store.directory}"
+    console.print(f"run {store.name}: watch it with  {watch}", soft_wrap=True)
     try:
         with store, TrainProgress(store.directory, console):
             async with training(config, store) as loop:
@@ -66,7 +67,7 @@ async def train(config: RunConfig, store: RunStore) -> int:
     finally:
         report = write_report(store.directory)
     console.print(closing_table(store.directory))
-    console.print(f"report: {report}")
+    console.print(f"report: {report}", soft_wrap=True)
     return 0
 
 
