@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "engine": [[]],
     "learner": [[]],
     "runs": [[]],
+    "tasks": [[]],
     "learning": [[], ["--controls"]],
 }
 TIMEOUT_S = 7200
