@@ -26,6 +26,10 @@ class AdapterError(TacRlError):
     """An adapter directory is missing, corrupt, or made for another base model."""
 
 
+class OverlayError(TacRlError):
+    """An overlay names something that can't be: an unknown person, a number that is taken, a path that leads out."""
+
+
 class LearnerError(TacRlError):
     """The learner process died, or its input could not be trained on."""
 
@@ -40,6 +44,10 @@ class SandboxError(InfrastructureError):
 
 class SandboxUnavailableError(SandboxError):
     """This machine offers no isolation that the config allows; refuse to run model-written commands."""
+
+
+class OfficeError(InfrastructureError):
+    """The office could not be started, could not make a tenant, or died."""
 
 
 class GradingError(InfrastructureError):

@@ -1,0 +1,1 @@
+"""The chat, with Rocket.Chat's REST API."""

@@ -1,0 +1,1 @@
+"""Resets and health checks, with the API of TAC's api-server."""

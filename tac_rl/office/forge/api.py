@@ -1,0 +1,8 @@
+"""The application of this service."""
+
+from fastapi import FastAPI
+
+
+def make_app() -> FastAPI:
+    """Routes over the tenant in `request.state.tenant`."""
+    return FastAPI(title="forge", docs_url=None, redoc_url=None)

@@ -1,0 +1,1 @@
+"""The tracker, with Plane's API v1."""
