@@ -142,6 +142,9 @@ class PipelineOverlay(Section):
     at: When = None
 
 
+AccessLevel = Literal["guest", "reporter", "developer", "maintainer", "owner"]
+
+
 class ForgeProjectOverlay(Section):
     path: str
     """`group/name`; TAC's are in the group `root`."""
