@@ -1,8 +1,11 @@
 """The words of the office: services and where TAC expects them, people, what happens there."""
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,6 +84,11 @@ class MessagePosted:
     thread: str | None = None
 
 
+def share_files(source: Path, target: Path) -> None:
+    """A copy of a folder whose files are hard links to those of `source`."""
+    shutil.copytree(source, target, symlinks=True, copy_function=os.link)
+
+
 @dataclass(frozen=True)
 class Service:
     """One service: its part of a tenant's state, and the application that serves it.
@@ -96,3 +104,7 @@ class Service:
     make_app: Callable[[], "ASGIApp"]
     lay: Callable[["Tenant", Any], None]
     """Add a section of an overlay (`tac_rl.office.overlay`) to the tenant's state."""
+    clone: Callable[[Path, Path], None] = share_files
+    """Make a copy of one of its folders (first argument) as another (second), for a new tenant."""
+    compact: Callable[[Path], None] | None = None
+    """Make one of its folders cheap to clone, when a snapshot is made."""

@@ -1,5 +1,6 @@
 """The contract of a sandbox: isolated processes and a private file system, reached by `exec`."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -55,12 +56,19 @@ class SandboxSpec:
     read_only_mounts: tuple[Mount, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     hostname: str = "office"
+    path: tuple[str, ...] = ()
+    """Folders before those of the system on PATH."""
+    ports: tuple[int, ...] = ()
+    """Where the sandbox listens on its own loopback for whoever holds its `listeners`."""
 
 
 class Sandbox(Protocol):
     """One isolated workplace. All methods raise `SandboxError` when the sandbox itself fails."""
 
     spec: SandboxSpec
+    listeners: Mapping[int, socket.socket]
+    """Port of `spec.ports` -> listening socket in the sandbox's network namespace. They are the sandbox's and
+    closed with it; whoever accepts from a duplicate answers the sandbox's commands at that port."""
 
     async def exec(self, command: str, *, timeout_s: float | None = None) -> ExecResult:
         """Run one shell command in the persistent shell (cwd and variables persist between calls).

@@ -16,7 +16,7 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,12 @@ class BubblewrapSandbox(SandboxClient):
         spec: SandboxSpec,
         connection: Connection,
         process: Process,
+        listeners: Mapping[int, socket.socket],
         folder: Path,
         forget: Callable[[Path], None],
     ) -> None:
         super().__init__(spec, connection)
+        self.listeners = listeners
         self._process = process
         self._folder = folder
         self._forget = forget
@@ -67,6 +69,8 @@ class BubblewrapSandbox(SandboxClient):
     async def stop(self) -> None:
         """Kill every process and remove every trace on the host. Safe to call twice, and after a crash."""
         self._connection.close()
+        for listener in self.listeners.values():
+            listener.close()
         await self._process.kill()
         runtime.remove(self._folder)
         self._forget(self._folder)
@@ -136,8 +140,8 @@ class BubblewrapProvider:
             listener.setblocking(False)
             async with asyncio.timeout(self._start_seconds):
                 process = await launch(_arguments(spec, system, folder), folder)
-                connection = await accept(listener, process)
-                sandbox = BubblewrapSandbox(spec, connection, process, folder, self._forget)
+                connection, listeners = await accept(listener, process, spec.ports)
+                sandbox = BubblewrapSandbox(spec, connection, process, listeners, folder, self._forget)
                 await sandbox.init(_settings(spec, system), timeout_s=self._start_seconds)
         except BaseException as error:
             if process is not None:
@@ -199,7 +203,7 @@ def _arguments(spec: SandboxSpec, system: SystemFiles, folder: Path) -> list[str
     options += ["--bind", str(folder / "control"), "/run/control"]
     for mount in spec.read_only_mounts:
         options += ["--ro-bind", mount.source, mount.target]
-    return [*options, "--remount-ro", "/", "--", *system.server]
+    return [*options, "--remount-ro", "/", "--", *system.server, *map(str, spec.ports)]
 
 
 def _check_mounts(spec: SandboxSpec) -> None:
@@ -222,7 +226,7 @@ def _settings(spec: SandboxSpec, system: SystemFiles) -> dict[str, Any]:
         "memory_bytes": limits.memory_mb << 20,
         "disk_bytes": limits.disk_mb << 20,
         "processes": limits.processes,
-        "env": {**_ENV, "PATH": system.path, **dict(spec.env)},
+        "env": {**_ENV, "PATH": ":".join((*spec.path, system.path)), **dict(spec.env)},
     }
 
 

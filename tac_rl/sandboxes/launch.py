@@ -87,8 +87,10 @@ async def launch(arguments: list[str], folder: Path) -> Process:
     return process
 
 
-async def accept(listener: socket.socket, process: Process) -> Connection:
-    """The server's connection; `SandboxError` where bubblewrap ends before there is one."""
+async def accept(
+    listener: socket.socket, process: Process, ports: tuple[int, ...]
+) -> tuple[Connection, dict[int, socket.socket]]:
+    """The server's connection and its listeners; `SandboxError` where bubblewrap ends before there is one."""
     pidfd = os.pidfd_open(process.popen.pid)
     loop = asyncio.get_running_loop()
     accepting = asyncio.ensure_future(loop.sock_accept(listener))
@@ -103,8 +105,24 @@ async def accept(listener: socket.socket, process: Process) -> Connection:
             task.cancel()
         await asyncio.gather(accepting, ending, return_exceptions=True)
         os.close(pidfd)
+    listeners = await _receive_listeners(stream, ports)
     _, connection = await loop.create_unix_connection(Connection, sock=stream)
-    return connection
+    return connection, listeners
+
+
+async def _receive_listeners(stream: socket.socket, ports: tuple[int, ...]) -> dict[int, socket.socket]:
+    """What the server hands out before anything else, in the order of `ports`."""
+    if not ports:
+        return {}
+    stream.setblocking(False)
+    await readable(stream.fileno())
+    _, fds, _, _ = socket.recv_fds(stream, 1, len(ports))
+    listeners = [socket.socket(fileno=fd) for fd in fds]
+    if len(listeners) != len(ports):
+        for received in listeners:
+            received.close()
+        raise SandboxError(f"it could not listen on the ports {', '.join(map(str, ports))}")
+    return dict(zip(ports, listeners, strict=True))
 
 
 async def readable(fd: int) -> None:

@@ -17,7 +17,7 @@ _NOBODY = "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
 _ETC = {
     "passwd": _PASSWD + _NOBODY,
     "group": "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n",
-    "hosts": "127.0.0.1 localhost\n",
+    "hosts": "127.0.0.1 localhost the-agent-company.com\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "gitconfig": "[user]\n\tname = Office Agent\n\temail = agent@office.local\n"
     "[init]\n\tdefaultBranch = main\n[safe]\n\tdirectory = *\n[advice]\n\tdetachedHead = false\n",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _IDLE_TICK_MS = 100
+_BACKLOG = 64
 
 
 class Server:
@@ -86,11 +87,32 @@ class Server:
         return {}, b""
 
 
+def hand_out_listeners(connection: socket, ports: list[int]) -> None:
+    """Listen on this sandbox's loopback, and give the listening sockets to the host.
+
+    They stay in this network namespace, whoever accepts from them: so the host's office answers commands
+    in here, without a network and without a process of its own in the sandbox.
+    """
+    listeners = []
+    for port in ports:
+        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(_BACKLOG)
+        listeners.append(listener)
+    if listeners:
+        fds = b"".join(listener.fileno().to_bytes(4, sys.byteorder) for listener in listeners)
+        connection.sendmsg([b"L"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
+    for listener in listeners:
+        listener.close()
+
+
 def main() -> None:
-    """Serve the host whose socket is named by the only argument."""
+    """Serve the host whose socket is the first argument; the others are ports to listen on for it."""
     os.closerange(3, 1024)  # What bubblewrap or docker left open would be inherited by the commands.
     connection = _socket.socket(_socket.AF_UNIX)
     connection.connect(sys.argv[1])
+    hand_out_listeners(connection, [int(port) for port in sys.argv[2:]])
     header, _ = receive_frame(connection)
     confine(header)
     server = Server(connection, header)
