@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,9 @@ from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.server import Gateway
 from tac_rl.learning.process import ProcessLearner
 from tac_rl.loop import TrainingLoop
+from tac_rl.office.build import build_office
+from tac_rl.office.overlay import Overlay
+from tac_rl.office.process import Office
 from tac_rl.rollouts.attempts import Attempts
 from tac_rl.rollouts.rollout import RolloutResult, Workshop, run_rollout
 from tac_rl.runs.reader import RunReader
@@ -26,6 +30,7 @@ from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.serving.base import BASE_VERSION
 from tac_rl.serving.build import build_engine, choose_engine
 from tac_rl.serving.publishing import Publisher
+from tac_rl.tasks.company import with_overlay
 from tac_rl.tasks.demonstrations import oracle_of
 from tac_rl.tasks.packages import TaskPackage, choose_packages, load_package
 
@@ -49,6 +54,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
     )
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
+        office = await _office(config, (*packages, *heldout), stack, store.logs / "office.log")
         publisher, gateway = await _served_model(config, stack, store.logs)
         stack.push_async_callback(learner.stop)
         point = store.resume_point
@@ -63,7 +69,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
             config,
             store,
             Curriculum({p.name: p.difficulty for p in packages}, config.curriculum, config.seed),
-            Attempts(config, packages, heldout, _workshop(config, provider, gateway)),
+            Attempts(config, packages, heldout, _workshop(config, provider, gateway, office)),
             learner,
             publisher,
         )
@@ -82,9 +88,10 @@ async def evaluation(
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
+        office = await _office(config, (*packages, *heldout), stack, logs / "office.log")
         publisher, gateway = await _served_model(config, stack, logs)
         await publisher.restore(adapter, number)
-        yield Attempts(config, packages, heldout, _workshop(config, provider, gateway)), number
+        yield Attempts(config, packages, heldout, _workshop(config, provider, gateway, office)), number
 
 
 async def single_attempt(
@@ -95,14 +102,16 @@ async def single_attempt(
     agent: str,
     run: Path | None,
     temperature: float,
+    overlay: Overlay | None,
     on_instruction: Callable[[str], None],
     watch: Callable[[AgentStep], None],
 ) -> RolloutResult:
-    """One attempt at one instance of the package in the folder `task`."""
+    """One attempt at one instance of the package in the folder `task`, with `overlay` over its company."""
     package = load_package(task)
     config = config.model_copy(update={"agent": config.agent.model_copy(update={"name": agent})})
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
+        office = await _office(config, [package], stack, None)
         gateway, version = None, BASE_VERSION
         if _agent_for(config)(package).uses_model:
             logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
@@ -110,10 +119,12 @@ async def single_attempt(
             if run is not None:
                 adapter, version = _adapter_of(run, None)
                 await publisher.restore(adapter, version)
-        workshop = _workshop(config, provider, gateway)
+        workshop = _workshop(config, provider, gateway, office)
         plan = Attempts(config, [package], [], workshop).plan(
             package, seed, version=version, temperature=temperature
         )
+        if overlay is not None:
+            plan = replace(plan, instance=with_overlay(plan.instance, overlay))
         on_instruction(plan.instance.instruction)
         return await run_rollout(plan, workshop, watch=watch)
 
@@ -131,6 +142,7 @@ def plan_of(config: RunConfig) -> dict[str, Any]:
         "model": str(config.model),
         "context_limit": context_limit(config),
         "sandbox": config.sandbox.kind,
+        "office": config.office.mode if any(p.services for p in (*packages, *heldout)) else None,
         "agent": config.agent.name,
         "packages": [
             {"name": p.name, "role": p.role, "difficulty": p.difficulty, "held_out": p in heldout}
@@ -175,13 +187,29 @@ async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) ->
     return Publisher(engine, config.engine.publish), gateway
 
 
-def _workshop(config: RunConfig, provider: SandboxProvider, gateway: Gateway | None) -> Workshop:
+async def _office(
+    config: RunConfig, packages: Sequence[TaskPackage], stack: AsyncExitStack, log: Path | None
+) -> Office | None:
+    """Started; None where no package needs the company's services."""
+    if not any(package.services for package in packages):
+        return None
+    office = build_office(config.office, log=log, runtime_dir=config.sandbox.runtime_dir)
+    stack.push_async_callback(office.stop)
+    await office.start()
+    return office
+
+
+def _workshop(
+    config: RunConfig, provider: SandboxProvider, gateway: Gateway | None, office: Office | None
+) -> Workshop:
     return Workshop(
         sandboxes=provider,
         sandbox_limits=make_limits(config.sandbox),
         agent_for=_agent_for(config),
         gateway=gateway,
         context_limit=context_limit(config) if gateway is not None else DEFAULT_CONTEXT,
+        office=office,
+        record_changes=config.office.record_changes,
     )
 
 
@@ -203,4 +231,3 @@ def _adapter_of(run: Path, version: int | None) -> tuple[Path | None, int]:
         kept = sorted(v for v, folder in versions.items() if folder.is_dir())
         raise RunError(f"{run}: version {number} is not there (kept: {', '.join(map(str, kept)) or 'none'})")
     return path, number
-

@@ -19,6 +19,7 @@ from tac_rl.assembly import single_attempt
 from tac_rl.config.loading import load_config, parse_config
 from tac_rl.config.run import RunConfig
 from tac_rl.doors import EXIT_INFRASTRUCTURE, run_door
+from tac_rl.office.overlay_file import read_overlay
 from tac_rl.rollouts.outcomes import Outcome
 from tac_rl.rollouts.rollout import RolloutResult
 from tac_rl.runs.reader import find_run
@@ -40,6 +41,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     model.add_argument("--run", help="a run's name or directory: its newest adapter works")
     model.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where --run looks for names")
     model.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (default: %(default)s)")
+    parser.add_argument(
+        "--overlay", type=Path, help="YAML file of state to lay over the company (docs/office.md)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args(arguments)
 
@@ -52,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         config = load_config(RunConfig, source, args.overrides)
     else:
         config = parse_config(RunConfig, {}, source="the default config")
+    config = config.model_copy(update={"office": config.office.model_copy(update={"record_changes": True})})
     console = Console(stderr=args.json, highlight=False, soft_wrap=True)
     result = asyncio.run(
         single_attempt(
@@ -61,6 +66,7 @@ def main(arguments: Sequence[str]) -> int:
             agent=args.agent,
             run=run,
             temperature=args.temperature,
+            overlay=read_overlay(args.overlay) if args.overlay else None,
             on_instruction=lambda text: console.print(Text(text, style="bold"), end="\n\n"),
             watch=lambda step: show_step(console, step),
         )
@@ -93,6 +99,8 @@ def show_result(console: Console, result: RolloutResult) -> None:
     console.print(f" after {result.turns} turns, {result.seconds:.2f} s")
     if result.grade is None:
         return
+    for sentence in result.changes:
+        console.print(Text(f"  changed: {sentence}", style="dim"))
     for number, checkpoint in enumerate(result.grade.checkpoints, start=1):
         style = "green" if checkpoint.result == checkpoint.total else "yellow" if checkpoint.result else "red"
         console.print(Text(f"  checkpoint {number}: {checkpoint.result}/{checkpoint.total}", style=style))

@@ -32,7 +32,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What is leased to one rollout. The office's tenant will join the sandbox here."""
+    """What is leased to one rollout: a sandbox, and a company that its commands reach where the task needs one."""
 
     sandbox: Sandbox
 

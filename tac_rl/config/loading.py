@@ -27,7 +27,7 @@ def parse_config(model: type[ModelT], document: dict[str, Any], source: str) -> 
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        lines = [_explain(model, dict(problem)) for problem in error.errors()]
+        lines = [explain(model, dict(problem)) for problem in error.errors()]
         raise ConfigError(f"{source}:\n" + "\n".join(f"  {line}" for line in lines)) from None
 
 
@@ -72,7 +72,8 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
     target[keys[-1]] = value
 
 
-def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
+def explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
+    """One of pydantic's problems as a line: the field, what is wrong, and the nearest known key."""
     location = [str(part) for part in problem["loc"]]
     name = ".".join(location) or "(whole file)"
     if problem["type"] == "extra_forbidden":

@@ -10,6 +10,7 @@ from tac_rl.config.curriculum import CurriculumSection
 from tac_rl.config.engine import EngineSection
 from tac_rl.config.gateway import GatewaySection
 from tac_rl.config.learner import LearnerSection
+from tac_rl.config.office import OfficeSection
 from tac_rl.config.sandbox import SandboxSection
 from tac_rl.config.tasks import TasksSection
 
@@ -61,6 +62,7 @@ class RunConfig(Section):
     """No iteration is begun after so many minutes of training; the last evaluation and the report follow."""
     tasks: TasksSection = TasksSection()
     sandbox: SandboxSection = SandboxSection()
+    office: OfficeSection = OfficeSection()
     engine: EngineSection = EngineSection()
     gateway: GatewaySection = GatewaySection()
     agent: AgentSection = AgentSection()

@@ -5,10 +5,11 @@ The default company itself is one big overlay over an empty office (`seeds/`), a
 messages, members or issues named here, and fields that are given replace what was there.
 """
 
+from base64 import b64encode
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tac_rl.config.base import Section
 
@@ -236,10 +237,16 @@ class TrackerProjectOverlay(Section):
 
 
 class TrackerOverlay(Section):
+    accounts: dict[Username, str] = Field(default_factory=dict)
+    """UUIDs of people's accounts, where a package names one; default: derived from the username."""
     projects: tuple[TrackerProjectOverlay, ...] = ()
 
 
 # The drive
+
+
+def _bytes_as_text(content: Any) -> Any:
+    return "base64:" + b64encode(content).decode() if isinstance(content, bytes) else content
 
 
 class ShareOverlay(Section):
@@ -250,8 +257,8 @@ class ShareOverlay(Section):
 
 
 class DriveOverlay(Section):
-    files: dict[str, str | bytes] = Field(default_factory=dict)
-    """Path -> content: text, bytes, or `base64:...`. Folders are made as needed."""
+    files: dict[str, Annotated[str, BeforeValidator(_bytes_as_text)]] = Field(default_factory=dict)
+    """Path -> content: text, or `base64:...` (which Python's bytes become). Folders are made as needed."""
     folders: tuple[str, ...] = ()
     shares: tuple[ShareOverlay, ...] = ()
 
@@ -259,23 +266,43 @@ class DriveOverlay(Section):
 # Colleagues
 
 
+Phrase = Annotated[str, Field(pattern=r"\S")]
+
+
 class FactOverlay(Section):
     """Something that a colleague knows."""
 
-    about: tuple[str, ...] = Field(min_length=1)
+    about: tuple[Phrase, ...] = Field(min_length=1)
     """Words or phrases; a question that holds one of them (as whole words, case ignored) is about this."""
-    answer: str
-    needs: tuple[str, ...] = ()
+    answer: str = ""
+    """What they say; may be empty where they `refer_to` somebody."""
+    needs: tuple[Phrase, ...] = ()
     """Words of which at least one must have been said to them before they share it; else they `ask` back."""
     ask: str = ""
     refer_to: Username | None = None
     """Instead of an answer they send the asker to this colleague; `answer` may then say how."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "FactOverlay":
+        if not self.answer and self.refer_to is None:
+            raise ValueError("a fact needs an `answer`, or somebody to `refer_to`")
+        return self
+
+
+class StatementOverlay(Section):
+    """A sentence that a colleague may say when a question shares its words: what a free text gives (TAC: extra_info)."""
+
+    text: str
+    topic: str = ""
+    """What a question may be about instead of the sentence's own words."""
 
 
 class ColleagueOverlay(Section):
     """How somebody answers in this office. Never readable through any service."""
 
     facts: tuple[FactOverlay, ...] = ()
+    statements: tuple[StatementOverlay, ...] = ()
+    """Tried by the rules where no fact fits."""
     persona: str = ""
     """For an LLM: who they are and how they talk (TAC: extra_info)."""
     goal: str = ""
@@ -283,7 +310,7 @@ class ColleagueOverlay(Section):
     greeting: str = ""
     """Sent to the agent, unasked, when the attempt begins."""
     fallback: str | None = None
-    """What they say when nothing fits."""
+    """What they say when nothing fits; empty: they stay silent. Default: a short excuse."""
 
 
 class Overlay(Section):

@@ -117,9 +117,7 @@ class Attempts:
             ),
         )
 
-    async def _run(
-        self, groups: Sequence[Sequence[RolloutPlan]], recorder: Recorder
-    ) -> list[GroupResult]:
+    async def _run(self, groups: Sequence[Sequence[RolloutPlan]], recorder: Recorder) -> list[GroupResult]:
         gate = asyncio.Semaphore(self.config.rollouts.concurrency)
         retries = self.config.rollouts.retries
         async with asyncio.TaskGroup() as tasks:

@@ -15,10 +15,12 @@ from tac_rl.errors import InfrastructureError, TaskError
 from tac_rl.gateway.recording import Recording
 from tac_rl.gateway.server import Gateway
 from tac_rl.learning.base import Row
+from tac_rl.office.process import Lease, Office
 from tac_rl.rollouts.outcomes import CONSEQUENCES, Outcome, outcome_of
-from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider, SandboxSpec
+from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
 from tac_rl.serving.base import Sampling
 from tac_rl.tasks.base import Grade, TaskInstance
+from tac_rl.tasks.company import connect, lease_company, spec_for
 from tac_rl.tasks.grading import grade
 from tac_rl.tasks.layout import lay_out
 from tac_rl.tasks.packages import TaskPackage
@@ -50,6 +52,10 @@ class Workshop:
     gateway: Gateway | None
     """None where the agent uses no model."""
     context_limit: int
+    office: Office | None = None
+    """None where no task needs the company's services."""
+    record_changes: bool = False
+    """Whether to find out what each attempt changed in its company."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class RolloutResult:
     """Seconds by phase (`PHASES`)."""
     detail: str = ""
     """How the agent said it ended, or the error."""
+    changes: tuple[str, ...] = ()
+    """What the attempt changed in its company, a sentence each, where that is recorded."""
 
     @property
     def sampled_tokens(self) -> int:
@@ -80,6 +88,7 @@ class _Progress:
     steps: list[AgentStep] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     recording: Recording | None = None
+    changes: tuple[str, ...] = ()
 
     @contextmanager
     def clock(self, phase: str) -> Iterator[None]:
@@ -119,7 +128,10 @@ async def run_rollout(
     turns = 0
     try:
         outcome, grade_found, turns, detail = await _attempt(plan, workshop, progress, note, on_phase)
-    except (InfrastructureError, TaskError) as error:  # a package that can't be laid out is no fault of the policy
+    except (
+        InfrastructureError,
+        TaskError,
+    ) as error:  # a package that can't be laid out is no fault of the policy
         outcome, detail = Outcome.INFRASTRUCTURE_FAILED, f"{type(error).__name__}: {error}"
     recording = progress.recording
     if recording is not None:
@@ -141,6 +153,7 @@ async def run_rollout(
         seconds=time.perf_counter() - started,
         spent=progress.spent,
         detail=detail,
+        changes=progress.changes,
     )
 
 
@@ -153,11 +166,29 @@ async def _attempt(
 ) -> tuple[Outcome, Grade | None, int, str]:
     on_phase("starting", 0)
     with progress.clock("sandbox"):
+        lease = await lease_company(plan.instance, workshop.office, plan.rollout_id)
+    try:
+        return await _attempt_in(lease, plan, workshop, progress, note, on_phase)
+    finally:
+        if lease is not None:
+            await asyncio.shield(lease.close())
+
+
+async def _attempt_in(
+    lease: Lease | None,
+    plan: RolloutPlan,
+    workshop: Workshop,
+    progress: _Progress,
+    note: Callable[[AgentStep], None],
+    on_phase: Callable[[str, int], None],
+) -> tuple[Outcome, Grade | None, int, str]:
+    with progress.clock("sandbox"):
         sandbox = await workshop.sandboxes.start(
-            SandboxSpec(name=plan.rollout_id, limits=workshop.sandbox_limits)
+            spec_for(plan.instance, workshop.office, plan.rollout_id, workshop.sandbox_limits)
         )
     try:
         with progress.clock("sandbox"):
+            await connect(lease, sandbox)
             await lay_out(plan.instance, sandbox)
         on_phase("working", 0)
         agent = workshop.agent_for(plan.package)
@@ -185,12 +216,21 @@ async def _attempt(
         with progress.clock("sandbox"):
             await sandbox.freeze()
             left_behind = await sandbox.export(max_bytes=2 * workshop.sandbox_limits.disk_mb << 20)
+            if lease is not None:
+                await lease.shut()
+                if workshop.record_changes:
+                    progress.changes = tuple((await lease.changes())["summary"])
     finally:
         with progress.clock("sandbox"):
             await asyncio.shield(sandbox.stop())
     with progress.clock("grading"):
         found = await grade(
-            plan.instance, plan.package, left_behind, transcript(progress.steps), workshop.sandboxes
+            plan.instance,
+            plan.package,
+            left_behind,
+            transcript(progress.steps),
+            workshop.sandboxes,
+            company=(workshop.office, lease),
         )
     return outcome, found, report.turns, report.detail
 

@@ -27,6 +27,9 @@ class Made:
     """Those of `files` that get the x bit."""
     setup: tuple[str, ...] = ()
     """Shell commands run in the workspace before the agent comes; each must exit with 0."""
+    office: Mapping[str, Any] = field(default_factory=dict)
+    """State laid over the company's snapshot, as an overlay says it (docs/office.md); colleagues and what they
+    know as well. Only for packages that name services."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Hidden facts (JSON values) that the evaluator reads with `common.facts()`; the agent never sees them."""
 

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tac_rl.office.overlay import Overlay
+
 ROLES = ("sde", "pm", "ds", "hr", "finance", "admin", "qa", "ml", "research")
+
+
+@dataclass(frozen=True)
+class Company:
+    """What an office's tenant is made of."""
+
+    snapshot: str
+    overlays: tuple[Overlay, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,8 @@ class TaskInstance:
     executable: frozenset[str] = frozenset()
     setup: tuple[str, ...] = ()
     """Shell commands run after the files are laid out and before the agent comes (git history and the like)."""
+    company: Company | None = None
+    """The company that the attempt takes place in; None where the task needs no service."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Hidden facts, for the checker only (JSON values)."""
 

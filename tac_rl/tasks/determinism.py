@@ -29,6 +29,7 @@ def digest(instance: TaskInstance) -> str:
         sorted(instance.executable),
         list(instance.setup),
         dict(instance.facts),
+        [o.model_dump(mode="json") for o in instance.company.overlays] if instance.company else None,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

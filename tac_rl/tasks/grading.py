@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tac_rl.errors import GradingError
-from tac_rl.sandboxes.base import WORKSPACE, ExecResult, Sandbox, SandboxLimits, SandboxProvider, SandboxSpec
+from tac_rl.office.process import Lease, Office
+from tac_rl.sandboxes.base import WORKSPACE, ExecResult, Sandbox, SandboxLimits, SandboxProvider
 from tac_rl.tasks.base import Checkpoint, Grade, TaskInstance
+from tac_rl.tasks.company import connect, spec_for
 from tac_rl.tasks.packages import TaskPackage
 
 UTILS = "/tmp/utils"
@@ -68,16 +70,22 @@ async def grade(
     workspace_tar: bytes,
     trajectory: str,
     provider: SandboxProvider,
+    *,
+    company: tuple[Office | None, Lease | None] = (None, None),
 ) -> Grade:
     """Grade the workspace in `workspace_tar` (as `Sandbox.export` makes it), in a fresh sandbox.
+
+    `company`: the office, and the lease of the company that the attempt took place in; the evaluator reaches it.
 
     Raises `GradingError` where the evaluator itself fails, `SandboxError` where the sandbox does.
     """
 
     @asynccontextmanager
     async def fresh() -> AsyncIterator[Sandbox]:
-        sandbox = await provider.start(SandboxSpec(name=f"grading-{secrets.token_hex(6)}", limits=LIMITS))
+        office, lease = company
+        sandbox = await provider.start(spec_for(instance, office, f"grading-{secrets.token_hex(6)}", LIMITS))
         try:
+            await connect(lease, sandbox)
             yield sandbox
         finally:
             await asyncio.shield(sandbox.stop())

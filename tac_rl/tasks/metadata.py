@@ -29,6 +29,9 @@ class Metadata(BaseModel):
     """1 and 2 take one or two looks and commands; 3 four to six; 4 and 5 need more than the tiny policy has."""
     services: tuple[str, ...] = Field((), strict=False)
     """The office's services that the task needs."""
+    snapshot: str = "company"
+    """The state of the office that it starts from: `company` (18 people, months of work), `bare` (the people
+    alone), or one of your own. Only for packages that name services."""
     summary: str = Field(min_length=1)
     """One line for people."""
     max_turns: int | None = Field(None, ge=1)

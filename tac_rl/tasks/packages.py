@@ -19,9 +19,10 @@ from types import ModuleType
 from typing import Any
 
 from tac_rl.config.tasks import TasksSection
-from tac_rl.errors import TaskError
+from tac_rl.errors import ConfigError, TaskError
+from tac_rl.office.overlay import parse_overlay
 from tac_rl.tasks.authoring import Made, Slip, Work, WrongEnding
-from tac_rl.tasks.base import TaskInstance
+from tac_rl.tasks.base import Company, TaskInstance
 from tac_rl.tasks.metadata import Metadata, read_metadata
 
 FILES = ("task.yaml", "task.md", "instance.py", "evaluator.py", "demonstrator.py")
@@ -101,8 +102,20 @@ class TaskPackage:
             files=_checked_files(made, where),
             executable=made.executable,
             setup=tuple(made.setup),
+            company=self._company(made, where),
             facts=_checked_facts(made, where),
         )
+
+    def _company(self, made: Made, where: str) -> Company | None:
+        if not self.services:
+            if made.office:
+                raise TaskError(f"{where}: Made has an `office`, but task.yaml names no services")
+            return None
+        try:
+            overlay = parse_overlay(dict(made.office), f"{where}: `office` of Made")
+        except ConfigError as error:
+            raise TaskError(str(error)) from None
+        return Company(self.metadata.snapshot, (overlay,) if made.office else ())
 
     def _instruction(self, values: Mapping[str, str], where: str) -> str:
         wanted = {field for _, field, _, _ in Formatter().parse(self.template) if field is not None}

@@ -1,0 +1,55 @@
+"""The `office` section: the company that attempts take place in."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from tac_rl.config.base import Section
+
+
+class ColleaguesSection(Section):
+    """Who thinks for the colleagues that a task's scenario gives."""
+
+    mind: Literal["rules", "llm"] = "rules"
+    """`rules`: deterministic answers out of the scenario's facts. `llm`: a language model that plays them."""
+    base_url: str | None = None
+    """Of an OpenAI-compatible endpoint, ending in `/v1`, for `mind: llm`."""
+    model: str | None = None
+    """The model's name there."""
+    api_key_file: Path | None = None
+    """A file that holds the endpoint's key, where it wants one."""
+    temperature: float = Field(0.0, ge=0)
+    max_tokens: int = Field(200, ge=1)
+    seconds: float = Field(60.0, gt=0)
+    """Time one answer may take; after that the colleague stays silent."""
+
+
+class ExternalSection(Section):
+    """Where a real TAC stack runs (`office.mode: external`)."""
+
+    host: str = "localhost"
+    chat: int = 3000
+    forge: int = 8929
+    tracker: int = 8091
+    drive: int = 8092
+    control: int = 2999
+    reset_seconds: float = Field(900.0, gt=0)
+    """Time that the stack's services may take to be reset before an attempt."""
+
+
+class OfficeSection(Section):
+    """The company's services. Only task packages that name services get a tenant."""
+
+    mode: Literal["embedded", "external"] = "embedded"
+    """`embedded`: a private company for every attempt. `external`: one real TAC stack, one attempt at a time."""
+    snapshots: Path | None = None
+    """Folder of snapshots. Default: `tac-rl/snapshots` in the user's cache folder."""
+    start_seconds: float = Field(120.0, gt=0)
+    """Time the office may take to start, and a snapshot to be made for the first time."""
+    request_seconds: float = Field(30.0, gt=0)
+    """Time a tenant may take to be made, opened, compared or removed."""
+    record_changes: bool = False
+    """Whether each attempt's trajectory says what it changed in the company (some 50 ms an attempt)."""
+    colleagues: ColleaguesSection = ColleaguesSection()
+    external: ExternalSection = ExternalSection()
