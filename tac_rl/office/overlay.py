@@ -266,7 +266,7 @@ class DriveOverlay(Section):
 # Colleagues
 
 
-Phrase = Annotated[str, Field(pattern=r"\S")]
+Phrase = Annotated[str, Field(pattern=r"\w")]
 
 
 class FactOverlay(Section):
