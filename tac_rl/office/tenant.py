@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tac_rl.office.base import MessagePosted, Person
+from tac_rl.office.base import MessagePosted, Person, ServiceName
 
 DATABASE = "office.db"
 _log = logging.getLogger(__name__)
@@ -54,6 +54,9 @@ class Tenant:
         self._clock = clock
         self._last = 0.0
         self._subscribers: list[Callable[[MessagePosted], None]] = []
+        self.reset: Callable[[frozenset[ServiceName]], None] | None = None
+        """Puts these services' tables and folders back to what they were when the attempt began; set by whoever
+        made the tenant and kept that state, else None: this tenant can't be reset."""
 
     def close(self) -> None:
         self.db.close()
