@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": ("tac_rl.evaluate", "measure a run's adapter and its base model: python tac_rl/evaluate.py"),
     "monitor": ("tac_rl.monitor.cli", "watch a run: python tac_rl/monitor.py"),
     "warmstart": ("tac_rl.warmstart", "rebuild the tiny policy: python tac_rl/warmstart.py"),
+    "office": ("tac_rl.office.cli", "serve a company, import one, list snapshots: python -m tac_rl.office"),
     "tasks": ("tac_rl.tasks.cli", "list, check and lay out task packages: python -m tac_rl.tasks"),
 }
 

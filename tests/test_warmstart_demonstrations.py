@@ -51,7 +51,7 @@ def played() -> tuple[list[Demonstration], list[Demonstration]]:
         section = SandboxSection()
         provider = make_provider(section)
         try:
-            async with players(provider, make_limits(section), 2, seed=1) as stage:
+            async with players(provider, make_limits(section), None, 2, seed=1) as stage:
                 clean = await play_clean(PACKAGES, 12, stage)
                 return clean, await play_sloppy(PACKAGES, 80, lambda package: 0.4, clean, stage)
         finally:

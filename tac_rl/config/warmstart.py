@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tac_rl.config.base import Section
+from tac_rl.config.office import OfficeSection
 from tac_rl.config.sandbox import SandboxSection
 from tac_rl.config.tasks import TasksSection
 
@@ -70,6 +71,7 @@ class WarmstartConfig(Section):
     """Share of training episodes in which names are exchanged for others of their pool, throughout."""
     tasks: TasksSection = TasksSection()
     sandbox: SandboxSection = SandboxSection()
+    office: OfficeSection = OfficeSection()
     model: ModelSection = ModelSection()
     demonstrations: DemonstrationsSection = DemonstrationsSection()
     drill: PhaseSection = PhaseSection(tokens=350_000, drills=1.0)

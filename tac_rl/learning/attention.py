@@ -51,7 +51,9 @@ def packed_attention(
     `segments` cover the T tokens in their order. Returns [1, T, H, D].
     """
     if sliding_window is not None or dropout:
-        raise LearnerError("packed attention knows neither sliding windows nor dropout; use a model without them")
+        raise LearnerError(
+            "packed attention knows neither sliding windows nor dropout; use a model without them"
+        )
     query_HTD, key_KTD, value_KTD = query_1HTD[0], key_1KTD[0], value_1KTD[0]
     query_HTD, key_KTD = query_HTD.to(value_KTD.dtype), key_KTD.to(value_KTD.dtype)
     attend = _products if query_HTD.device.type == "cpu" else _fused

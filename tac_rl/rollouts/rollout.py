@@ -20,7 +20,7 @@ from tac_rl.rollouts.outcomes import CONSEQUENCES, Outcome, outcome_of
 from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
 from tac_rl.serving.base import Sampling
 from tac_rl.tasks.base import Grade, TaskInstance
-from tac_rl.tasks.company import connect, lease_company, spec_for
+from tac_rl.tasks.company import connect, lease_company, make_spec
 from tac_rl.tasks.grading import grade
 from tac_rl.tasks.layout import lay_out
 from tac_rl.tasks.packages import TaskPackage
@@ -184,7 +184,7 @@ async def _attempt_in(
 ) -> tuple[Outcome, Grade | None, int, str]:
     with progress.clock("sandbox"):
         sandbox = await workshop.sandboxes.start(
-            spec_for(plan.instance, workshop.office, plan.rollout_id, workshop.sandbox_limits)
+            make_spec(plan.rollout_id, workshop.sandbox_limits, workshop.office if lease else None)
         )
     try:
         with progress.clock("sandbox"):

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tac_rl.config.office import OfficeSection
 from tac_rl.config.sandbox import SandboxSection
 from tac_rl.config.tasks import TasksSection
+from tac_rl.office.build import build_office
 from tac_rl.sandboxes.select import make_provider
 from tac_rl.tasks.gate import Verdict, check_packages
 from tac_rl.tasks.packages import find_folders, load_packages
@@ -66,9 +68,10 @@ async def _check(args: argparse.Namespace) -> int:
     folders = find_folders(args.path, args.names)
     console = Console(highlight=False, soft_wrap=True)
     provider = make_provider(SandboxSection())
+    office = build_office(OfficeSection())  # Started by the first lease: only packages with services need it.
     verdicts: list[Verdict] = []
     try:
-        checking = check_packages(folders, provider, seeds=args.seeds, concurrency=args.jobs)
+        checking = check_packages(folders, provider, office, seeds=args.seeds, concurrency=args.jobs)
         async with contextlib.aclosing(checking):
             async for verdict in checking:
                 verdicts.append(verdict)
@@ -76,6 +79,7 @@ async def _check(args: argparse.Namespace) -> int:
                     _show(console, verdict)
     finally:
         await provider.close()
+        await office.stop()
     if args.json:
         print(json.dumps([verdict.to_dict() for verdict in verdicts]))
     failed = sum(not verdict.passed for verdict in verdicts)

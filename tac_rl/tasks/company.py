@@ -8,6 +8,7 @@ from tac_rl.office.overlay import Overlay
 from tac_rl.office.process import Lease, Office
 from tac_rl.sandboxes.base import Mount, Sandbox, SandboxLimits, SandboxSpec
 from tac_rl.tasks.base import Company, TaskInstance
+from tac_rl.tasks.layout import lay_out
 
 COMMANDS = "/opt/office"
 """Where the office's command line (`chat`, `forge`, `tracker`, `drive`) lies in a sandbox."""
@@ -38,12 +39,9 @@ async def lease_company(instance: TaskInstance, office: Office | None, name: str
         ) from None
 
 
-def spec_for(
-    instance: TaskInstance, office: Office | None, name: str, limits: SandboxLimits | None = None
-) -> SandboxSpec:
-    """The sandbox in which the instance is worked on (or graded): with the office's addresses where it needs them."""
-    limits = limits or SandboxLimits()
-    if instance.company is None or office is None:
+def make_spec(name: str, limits: SandboxLimits, office: Office | None) -> SandboxSpec:
+    """A sandbox, with the office's addresses and its command line where `office` is given."""
+    if office is None:
         return SandboxSpec(name=name, limits=limits)
     return SandboxSpec(
         name=name,
@@ -58,3 +56,27 @@ async def connect(lease: Lease | None, sandbox: Sandbox) -> None:
     """Let the sandbox's commands reach the company."""
     if lease is not None:
         await lease.serve(sandbox.listeners)
+
+
+class Room:
+    """A sandbox for one trusted attempt after another: emptied in between, with a fresh company each time."""
+
+    def __init__(self, sandbox: Sandbox, office: Office | None) -> None:
+        """`sandbox` was made with `make_spec(..., office)`; it stays the caller's to stop."""
+        self.sandbox = sandbox
+        self.lease: Lease | None = None
+        self._office = office
+
+    async def lay_out(self, instance: TaskInstance) -> None:
+        """Empty the sandbox and lay out an instance in it, in a company of its own."""
+        await self.sandbox.reset()
+        await self.leave()
+        self.lease = await lease_company(instance, self._office, f"{instance.task}-{instance.seed}")
+        await connect(self.lease, self.sandbox)
+        await lay_out(instance, self.sandbox)
+
+    async def leave(self) -> None:
+        """Give the company back."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            await lease.close()

@@ -8,21 +8,22 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tac_rl.errors import GradingError, TaskError
-from tac_rl.sandboxes.base import Sandbox, SandboxProvider, SandboxSpec
+from tac_rl.office.process import Lease, Office
+from tac_rl.sandboxes.base import Sandbox, SandboxLimits, SandboxProvider
 from tac_rl.tasks import tiny
 from tac_rl.tasks.archives import changed_files, has_repository, list_files
 from tac_rl.tasks.authoring import WrongEnding
 from tac_rl.tasks.base import Grade, TaskInstance
+from tac_rl.tasks.company import Room, connect, make_spec
 from tac_rl.tasks.demonstrations import Demonstrated, Slips, demonstrate
 from tac_rl.tasks.determinism import digest, digests, digests_elsewhere
 from tac_rl.tasks.grading import LIMITS, grade_in
 from tac_rl.tasks.hostile import NOTHING_LEFT, hostile_files, upheavals
-from tac_rl.tasks.layout import lay_out
 from tac_rl.tasks.metadata import read_metadata
 from tac_rl.tasks.packages import TaskPackage, load_package, split_seed
 
@@ -75,15 +76,23 @@ class Verdict:
 
 
 async def check_packages(
-    folders: Sequence[Path], provider: SandboxProvider, *, seeds: int = 50, concurrency: int = 2
+    folders: Sequence[Path],
+    provider: SandboxProvider,
+    office: Office | None = None,
+    *,
+    seeds: int = 50,
+    concurrency: int = 2,
 ) -> AsyncGenerator[Verdict, None]:
-    """The verdict on each package, in the order of `folders`; `seeds` instances of the split `check` each."""
+    """The verdict on each package, in the order of `folders`; `seeds` instances of the split `check` each.
+
+    `office`: for packages that name services.
+    """
     elsewhere = await asyncio.to_thread(digests_elsewhere, folders)
     free = asyncio.Semaphore(concurrency)
 
     async def check(folder: Path) -> Verdict:
         async with free:
-            return await _check_package(folder, provider, seeds, elsewhere.get(str(folder)))
+            return await _check_package(folder, provider, office, seeds, elsewhere.get(str(folder)))
 
     tasks = [asyncio.create_task(check(folder)) for folder in folders]
     try:
@@ -96,7 +105,7 @@ async def check_packages(
 
 
 async def _check_package(
-    folder: Path, provider: SandboxProvider, seeds: int, elsewhere: list[str] | None
+    folder: Path, provider: SandboxProvider, office: Office | None, seeds: int, elsewhere: list[str] | None
 ) -> Verdict:
     try:
         package = load_package(folder)
@@ -105,7 +114,7 @@ async def _check_package(
     problems: list[str] = []
     try:
         problems += instance_problems(package, elsewhere)
-        async with _bench(package, provider) as bench:
+        async with _bench(package, provider, office) as bench:
             await _Gate(bench, seeds, problems).run()
     except (TaskError, GradingError) as error:
         problems.append(str(error))
@@ -149,49 +158,56 @@ class _Attempt:
 
 
 class _Bench:
-    """A sandbox to work in and one to grade in, for one package."""
+    """A room to work in and a sandbox to grade in, for one package."""
 
-    def __init__(self, package: TaskPackage, office: Sandbox, exam: Sandbox) -> None:
+    def __init__(self, package: TaskPackage, room: Room, exam: Sandbox) -> None:
         self.package = package
-        self.office = office
+        self.room = room
+        self.sandbox = room.sandbox
         self._exam = exam
+        self._examined: Lease | None = None
+        """The company that the exam's sandbox reaches."""
 
     async def lay_out(self, instance: TaskInstance) -> None:
-        await self.office.reset()
-        await lay_out(instance, self.office)
+        await self.room.lay_out(instance)
 
     async def work(self, instance: TaskInstance, slips: Slips) -> _Attempt:
         await self.lay_out(instance)
-        before = await self.office.export(max_bytes=EXPORT_BYTES)
-        steps = await demonstrate(self.package, instance, self.office, slips)
-        return _Attempt(steps, before, await self.office.export(max_bytes=EXPORT_BYTES))
+        before = await self.sandbox.export(max_bytes=EXPORT_BYTES)
+        steps = await demonstrate(self.package, instance, self.sandbox, slips)
+        return _Attempt(steps, before, await self.sandbox.export(max_bytes=EXPORT_BYTES))
 
     async def run(self, instance: TaskInstance, commands: Iterable[str]) -> bytes:
         """Run commands in the workspace as it is; the workspace after them."""
         for command in commands:
-            await self.office.exec(command)
-        return await self.office.export(max_bytes=EXPORT_BYTES)
+            await self.sandbox.exec(command)
+        return await self.sandbox.export(max_bytes=EXPORT_BYTES)
 
     async def grade(self, instance: TaskInstance, workspace: bytes) -> Grade:
         @asynccontextmanager
         async def emptied() -> AsyncIterator[Sandbox]:
             await self._exam.reset()
+            if self._examined is not self.room.lease:
+                self._examined = self.room.lease
+                await connect(self._examined, self._exam)
             yield self._exam
 
         return await grade_in(emptied, instance, self.package, workspace, "")
 
 
 @asynccontextmanager
-async def _bench(package: TaskPackage, provider: SandboxProvider) -> AsyncIterator[_Bench]:
-    office = await provider.start(SandboxSpec(name=f"check-{package.name}"))
-    try:
-        exam = await provider.start(SandboxSpec(name=f"check-{package.name}-grading", limits=LIMITS))
-        try:
-            yield _Bench(package, office, exam)
-        finally:
-            await exam.stop()
-    finally:
-        await office.stop()
+async def _bench(
+    package: TaskPackage, provider: SandboxProvider, office: Office | None
+) -> AsyncIterator[_Bench]:
+    office = office if package.services else None
+    async with AsyncExitStack() as stack:
+        sandbox = await provider.start(make_spec(f"check-{package.name}", SandboxLimits(), office))
+        stack.push_async_callback(sandbox.stop)
+        exam = await provider.start(make_spec(f"check-{package.name}-grading", LIMITS, office))
+        stack.push_async_callback(exam.stop)
+        room = Room(sandbox, office)
+        stack.push_async_callback(room.leave)
+        yield _Bench(package, room, exam)
 
 
 class _Gate:
@@ -222,8 +238,8 @@ class _Gate:
     async def _nothing_to_be_seen(self) -> None:
         instance = self._instances[0]
         await self._bench.lay_out(instance)
-        seen = (await self._bench.office.exec(_LOOK_AROUND)).output.split("\n")
-        before = await self._bench.office.export(max_bytes=EXPORT_BYTES)
+        seen = (await self._bench.sandbox.exec(_LOOK_AROUND)).output.split("\n")
+        before = await self._bench.sandbox.export(max_bytes=EXPORT_BYTES)
         if instance.facts and json.dumps(instance.facts).encode() in before:
             seen.append("the hidden facts as JSON")
         if any(seen):
@@ -299,12 +315,22 @@ class _Gate:
         attempt = await self._bench.work(instance, Slips())
         made = changed_files(attempt.before, attempt.after)
         # What was committed survives in the repository, whatever happens to the files.
-        must_lose = bool(made) and not has_repository(attempt.after)
+        # What was done in the company survives there.
+        company = instance.company is not None
+        must_lose = bool(made) and not has_repository(attempt.after) and not company
         for which, files in (("made or changed", made), ("in the workspace", list_files(attempt.after))):
             for name, workspace in hostile_files(attempt.after, files):
                 await self._hostile_ending(instance, f"every file {which} is {name!r}", workspace, must_lose)
         for name, workspace in upheavals(attempt.after):
-            await self._hostile_ending(instance, name, workspace, must_lose=name == NOTHING_LEFT)
+            await self._hostile_ending(
+                instance, name, workspace, must_lose=name == NOTHING_LEFT and not company
+            )
+        if company:
+            await self._bench.lay_out(instance)
+            what = "the workspace is the oracle's, and nothing was done in the company"
+            grade = await self._bench.grade(instance, attempt.after)
+            if grade.complete and not made:
+                self._problems.append(f"evaluator.py takes no points off where {what}")
 
     async def _hostile_ending(
         self, instance: TaskInstance, what: str, workspace: bytes, must_lose: bool

@@ -21,7 +21,7 @@ from tac_rl.errors import GradingError
 from tac_rl.office.process import Lease, Office
 from tac_rl.sandboxes.base import WORKSPACE, ExecResult, Sandbox, SandboxLimits, SandboxProvider
 from tac_rl.tasks.base import Checkpoint, Grade, TaskInstance
-from tac_rl.tasks.company import connect, spec_for
+from tac_rl.tasks.company import connect, make_spec
 from tac_rl.tasks.packages import TaskPackage
 
 UTILS = "/tmp/utils"
@@ -83,7 +83,9 @@ async def grade(
     @asynccontextmanager
     async def fresh() -> AsyncIterator[Sandbox]:
         office, lease = company
-        sandbox = await provider.start(spec_for(instance, office, f"grading-{secrets.token_hex(6)}", LIMITS))
+        sandbox = await provider.start(
+            make_spec(f"grading-{secrets.token_hex(6)}", LIMITS, office if lease else None)
+        )
         try:
             await connect(lease, sandbox)
             yield sandbox

@@ -10,14 +10,15 @@ import json
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tac_rl.agents.prompt import observation
-from tac_rl.sandboxes.base import Sandbox, SandboxLimits, SandboxProvider, SandboxSpec
+from tac_rl.office.process import Office
+from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
+from tac_rl.tasks.company import Room, make_spec
 from tac_rl.tasks.demonstrations import Slips, demonstrate
-from tac_rl.tasks.layout import lay_out
 from tac_rl.tasks.packages import TaskPackage, split_seed
 
 SPLIT = "warmstart"
@@ -49,14 +50,12 @@ class _CountedSlips(Slips):
         return super().__call__(name)
 
 
-async def play(
-    package: TaskPackage, seed: int, sandbox: Sandbox, rate: float, rng: random.Random
-) -> Demonstration:
-    """Play one episode in a sandbox that is fresh or reset; `rate` is the probability of each mistake."""
+async def play(package: TaskPackage, seed: int, room: Room, rate: float, rng: random.Random) -> Demonstration:
+    """Play one episode; `rate` is the probability of each mistake."""
     instance = package.instantiate(seed)
-    await lay_out(instance, sandbox)
+    await room.lay_out(instance)
     slips = _CountedSlips(rng, rate=rate)
-    done = await demonstrate(package, instance, sandbox, slips)
+    done = await demonstrate(package, instance, room.sandbox, slips)
     return Demonstration(
         task=package.name,
         seed=seed,
@@ -103,10 +102,10 @@ def slip_rate(task: str, completion: float, clean: Sequence[Demonstration]) -> f
 
 
 class Players:
-    """A few sandboxes, reset between episodes; commands of demonstrators are trusted."""
+    """A few rooms to play in; commands of demonstrators are trusted."""
 
-    def __init__(self, sandboxes: Sequence[Sandbox], seed: int) -> None:
-        self._sandboxes = sandboxes
+    def __init__(self, rooms: Sequence[Room], seed: int) -> None:
+        self._rooms = rooms
         self._seed = seed
 
     async def play(self, plans: Sequence[tuple[TaskPackage, int, float]]) -> list[Demonstration]:
@@ -114,32 +113,30 @@ class Players:
         played: list[Demonstration | None] = [None] * len(plans)
         waiting = iter(enumerate(plans))
 
-        async def work(sandbox: Sandbox) -> None:
+        async def work(room: Room) -> None:
             for number, (package, seed, rate) in waiting:
                 rng = random.Random(f"{self._seed} {package.name} {seed}")
-                played[number] = await play(package, seed, sandbox, rate, rng)
-                await sandbox.reset()
+                played[number] = await play(package, seed, room, rate, rng)
 
         async with asyncio.TaskGroup() as group:
-            for sandbox in self._sandboxes:
-                group.create_task(work(sandbox))
+            for room in self._rooms:
+                group.create_task(work(room))
         return [demonstration for demonstration in played if demonstration is not None]
 
 
 @asynccontextmanager
 async def players(
-    provider: SandboxProvider, limits: SandboxLimits, count: int, seed: int
+    provider: SandboxProvider, limits: SandboxLimits, office: Office | None, count: int, seed: int
 ) -> AsyncIterator[Players]:
-    """`count` sandboxes to play in, stopped at the end."""
-    started: list[Sandbox] = []
-    try:
+    """`count` rooms to play in, given up at the end; `office` where any package names services."""
+    async with AsyncExitStack() as stack:
+        rooms = []
         for _ in range(count):
-            spec = SandboxSpec(name=f"warmstart-{secrets.token_hex(4)}", limits=limits)
-            started.append(await provider.start(spec))
-        yield Players(started, seed)
-    finally:
-        for sandbox in started:
-            await sandbox.stop()
+            sandbox = await provider.start(make_spec(f"warmstart-{secrets.token_hex(4)}", limits, office))
+            stack.push_async_callback(sandbox.stop)
+            rooms.append(Room(sandbox, office))
+            stack.push_async_callback(rooms[-1].leave)
+        yield Players(rooms, seed)
 
 
 def save(demonstrations: Sequence[Demonstration], path: Path) -> None:

@@ -24,6 +24,7 @@ from tac_rl.learning.warmstart.episodes import Episode, Renaming, conversation, 
 from tac_rl.learning.warmstart.model import load_model, new_model, save_weights
 from tac_rl.learning.warmstart.tokenizer import END_OF_TEXT, TURN_END, build_tokenizer, save_tokenizer
 from tac_rl.learning.warmstart.training import train
+from tac_rl.office.build import build_office
 from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.tasks.packages import TaskPackage
 from tac_rl.tasks.words import POOLS
@@ -66,9 +67,10 @@ async def play(config: WarmstartConfig, packages: Sequence[TaskPackage], tell: T
     if unknown:
         raise ConfigError(f"demonstrations.completion: has no share for difficulty {unknown[0]}; add one")
     provider = make_provider(config.sandbox)
+    office = build_office(config.office) if any(p.services for p in packages) else None
     try:
         limits = make_limits(config.sandbox)
-        async with demos.players(provider, limits, section.sandboxes, config.seed) as players:
+        async with demos.players(provider, limits, office, section.sandboxes, config.seed) as players:
             clean = await demos.play_clean(packages, section.clean, players)
             sloppy = await demos.play_sloppy(
                 packages,
@@ -79,6 +81,8 @@ async def play(config: WarmstartConfig, packages: Sequence[TaskPackage], tell: T
             )
     finally:
         await provider.close()
+        if office is not None:
+            await office.stop()
     demos.save(clean, clean_file)
     demos.save(sloppy, sloppy_file)
     tell(f"played {len(clean)} clean and {len(sloppy)} sloppy demonstrations")
