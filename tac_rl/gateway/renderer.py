@@ -6,6 +6,7 @@ is replaced by a sentinel, so sampled text is never tokenised again, and earlier
 again.
 """
 
+import re
 import secrets
 from collections.abc import Sequence
 from functools import lru_cache
@@ -39,6 +40,9 @@ class Renderer:
             )
         # transformers' own `encode` goes through a batch call, which hops to a thread pool and back for each
         # text: on a busy machine that waits for the scheduler longer than the whole call takes.
+        self._special = re.compile(
+            "|".join(re.escape(t.content) for t in tokenizer.added_tokens_decoder.values() if t.special) or r"(?!)"
+        )
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
@@ -127,7 +131,7 @@ class Renderer:
     ) -> str:
         try:
             rendered: str = self._tokenizer.apply_chat_template(
-                list(messages),
+                [self._harmless(message) for message in messages],
                 tools=None if tools is None else list(tools),
                 tokenize=False,
                 add_generation_prompt=open_turn,
@@ -137,6 +141,13 @@ class Renderer:
                 f"the model's chat template can't render these messages: {error}", "messages"
             ) from error
         return rendered
+
+    def _harmless(self, message: Message) -> Message:
+        """The message with the spelling of special tokens broken: a file that holds `<|im_end|>` ends no turn."""
+        content = message.get("content")
+        if not isinstance(content, str) or not self._special.search(content):
+            return message
+        return {**message, "content": self._special.sub(lambda m: f"{m[0][0]}\u200b{m[0][1:]}", content)}
 
     def _encode(self, text: str) -> list[int]:
         if not self._turn_end:
