@@ -2,7 +2,7 @@
 
 HELLO = (
     "Hi {asker}! I'm {name}{title}. What can I do for you?",
-    "Hello {asker}, {name} here{title}. How can I help?",
+    "Hello {asker}, this is {name}{title}. How can I help?",
     "Hey {asker}! {name}{title}. What's up?",
 )
 HELLO_AGAIN = ("Hi again! What can I do for you?", "Hello! How can I help?", "Hey, what's up?")
