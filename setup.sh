@@ -24,6 +24,10 @@ problems=()
 
 # 1. The system's packages: bubblewrap isolates the agents' commands; git and sqlite3 are tools of the tasks.
 missing=()
+if [ $dev = 1 ]; then  # What the drive is tested with; the tests say so where one is not to be had.
+  command -v litmus >/dev/null || missing+=(litmus)
+  command -v rclone >/dev/null || missing+=(rclone)
+fi
 command -v bwrap >/dev/null || missing+=(bubblewrap)
 command -v git >/dev/null || missing+=(git)
 command -v sqlite3 >/dev/null || missing+=(sqlite3)

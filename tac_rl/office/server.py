@@ -84,8 +84,12 @@ class OfficeServer:
         """A fresh tenant, with its colleagues at their desks; nobody can reach it yet."""
         tenant = self.store.make(name, origin)
         people = {who: how for overlay in origin.overlays for who, how in overlay.colleagues.items()}
-        if people:
-            self._desks[name] = make_desk(tenant, people, self._colleagues, seed=origin.seed)
+        try:
+            if people:
+                self._desks[name] = make_desk(tenant, people, self._colleagues, seed=origin.seed)
+        except BaseException:
+            self.store.remove(name)
+            raise
 
     async def serve(self, name: str, listeners: dict[int, socket.socket]) -> None:
         """Open doors to a tenant: by TAC's ports, whatever port a listener is bound to."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from tac_rl.errors import GradingError
 from tac_rl.office.process import Lease, Office
+from tac_rl.office.verbs import client_files
 from tac_rl.sandboxes.base import WORKSPACE, ExecResult, Sandbox, SandboxLimits, SandboxProvider
 from tac_rl.tasks.base import Checkpoint, Grade, TaskInstance
 from tac_rl.tasks.company import connect, make_spec
@@ -108,6 +109,8 @@ async def grade_in(
     for may_run in (True, False):
         job = _Job(secrets.token_hex(16), instance.facts, trajectory, may_run)
         files = {**_kit(), **_module("evaluator", package.evaluator)}
+        if instance.company is not None:
+            files.update(client_files())
         files["job"] = job.to_literal()
         files["workspace.tar"] = workspace_tar
         async with rooms() as sandbox:
