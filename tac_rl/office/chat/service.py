@@ -5,4 +5,4 @@ from tac_rl.office.chat.api import make_app
 from tac_rl.office.chat.lay import lay
 from tac_rl.office.chat.schema import SCHEMA
 
-CHAT = Service(name=ServiceName.CHAT, schema=SCHEMA, folders=(), make_app=make_app, lay=lay)
+CHAT = Service(name=ServiceName.CHAT, schema=SCHEMA, folders=("chat",), make_app=make_app, lay=lay)
