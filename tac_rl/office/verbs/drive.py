@@ -52,10 +52,19 @@ class Drive:
     def __init__(self, url: str = URL, user: str = USER, password: str = PASSWORD) -> None:
         self._web = Web(url, {"Authorization": basic(user, password)})
 
-    def entries(self, path: str = "", *, deep: bool = False) -> list[Entry]:
-        """What is in a folder (and, if `deep`, in all folders below), by path. `Missing` where it isn't there."""
-        found = self._properties(path, "infinity" if deep else "1")
+    def entries(self, path: str = "") -> list[Entry]:
+        """What is in a folder, by path; `Missing` where it isn't there."""
+        found = self._properties(path, "1")
         return sorted((e for e in found if e.path != _clean(path)), key=lambda entry: entry.path)
+
+    def walk(self, path: str = "") -> list[Entry]:
+        """What is in a folder and in all folders below. (ownCloud tells one level in an answer, not more.)"""
+        found: list[Entry] = []
+        for entry in self.entries(path):
+            found.append(entry)
+            if entry.folder:
+                found += self.walk(entry.path)
+        return found
 
     def entry(self, path: str) -> Entry:
         """What is at a path."""

@@ -105,7 +105,7 @@ def cp(drive: Drive, source: str, target: str) -> str:
 @VERBS.verb("find TEXT...", "files and folders whose name has the text")
 def find(drive: Drive, text: str) -> list[str]:
     wanted = text.casefold()
-    found = [str(entry) for entry in drive.entries("", deep=True) if wanted in entry.name.casefold()]
+    found = [str(entry) for entry in drive.walk() if wanted in entry.name.casefold()]
     if not found:
         raise Problem(f"no name in the drive has {text!r}; see: drive ls")
     return found

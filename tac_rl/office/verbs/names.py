@@ -5,7 +5,7 @@ Whoever types need not get case, spaces and hyphens right; where nothing fits, t
 
 from __future__ import annotations
 
-from .http import Problem
+from .http import Missing, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def pick_person(wanted: str, people: list[tuple[str, str]]) -> str:
         raise NoSuchName("person", wanted, first or [username for username, _ in people]) from None
 
 
-class NoSuchName(Problem):
+class NoSuchName(Missing):
     """Nothing is called that."""
 
     def __init__(self, what: str, wanted: str, names: Iterable[str]) -> None:

@@ -66,6 +66,14 @@ class Verb:
             raise UsageError("a word is empty")
         return values
 
+    def values_by_name(self, given: Mapping[str, Any]) -> list[Any]:
+        """The parameters' values from a document with their names in lower case, as the MCP server gets it."""
+        names = [parameter.name.lower() for parameter in self.parameters]
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            raise UsageError(f"there is no parameter {unknown[0]!r}; there are: {', '.join(names) or 'none'}")
+        return [_given(parameter, given.get(parameter.name.lower())) for parameter in self.parameters]
+
 
 class Verbs:
     """The verbs of one service, in the order of its help."""
@@ -98,3 +106,17 @@ def as_number(word: str) -> int:
     if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
         raise UsageError(f"N must be a number, not {word!r}")
     return int(digits)
+
+
+def _given(parameter: Parameter, value: Any) -> Any:
+    if value is None and not parameter.required:
+        return None
+    name = parameter.name.lower()
+    if value is None:
+        raise UsageError(f"{name} is missing")
+    if parameter.number:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UsageError(f"{name} must be a number")
+    elif not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{name} must be a text")
+    return value
