@@ -30,9 +30,11 @@ from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.serving.base import BASE_VERSION
 from tac_rl.serving.build import build_engine, choose_engine
 from tac_rl.serving.publishing import Publisher
+from tac_rl.tac.loading import package_loader
 from tac_rl.tasks.company import with_overlay
 from tac_rl.tasks.demonstrations import oracle_of
-from tac_rl.tasks.packages import TaskPackage, choose_packages, load_package
+from tac_rl.tasks.contract import Package
+from tac_rl.tasks.packages import TaskPackage, choose_packages
 
 DEFAULT_CONTEXT = 4096
 """Tokens of prompt and completion together, where neither the config nor the model says."""
@@ -42,7 +44,7 @@ DEFAULT_CONTEXT = 4096
 async def training(config: RunConfig, store: RunStore) -> AsyncIterator[TrainingLoop]:
     """Everything that a run needs, started at the store's resume point."""
     started = time.monotonic()
-    packages, heldout = choose_packages(config.tasks)
+    packages, heldout = choose_packages(config.tasks, package_loader(config))
     learner = ProcessLearner(
         config.learner,
         model_path=config.model,
@@ -83,7 +85,7 @@ async def evaluation(
 
     `version` None means the newest; 0 serves the base alone.
     """
-    packages, heldout = choose_packages(config.tasks)
+    packages, heldout = choose_packages(config.tasks, package_loader(config))
     adapter, number = _adapter_of(run, version)
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
@@ -107,7 +109,7 @@ async def single_attempt(
     watch: Callable[[AgentStep], None],
 ) -> RolloutResult:
     """One attempt at one instance of the package in the folder `task`, with `overlay` over its company."""
-    package = load_package(task)
+    package = package_loader(config).load(task)
     config = config.model_copy(update={"agent": config.agent.model_copy(update={"name": agent})})
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
@@ -131,7 +133,7 @@ async def single_attempt(
 
 def plan_of(config: RunConfig) -> dict[str, Any]:
     """What `train.py` would start, as plain JSON; checks everything that can be checked without starting."""
-    packages, heldout = choose_packages(config.tasks)
+    packages, heldout = choose_packages(config.tasks, package_loader(config))
     make_provider(config.sandbox).check()
     Renderer.from_path(config.model)
     engine, reason = choose_engine(config.engine)
@@ -188,7 +190,7 @@ async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) ->
 
 
 async def _office(
-    config: RunConfig, packages: Sequence[TaskPackage], stack: AsyncExitStack, log: Path | None
+    config: RunConfig, packages: Sequence[Package], stack: AsyncExitStack, log: Path | None
 ) -> Office | None:
     """Started; None where no package needs the company's services."""
     if not any(package.services for package in packages):
@@ -213,8 +215,12 @@ def _workshop(
     )
 
 
-def _agent_for(config: RunConfig) -> Callable[[TaskPackage], Agent]:
-    return lambda package: make_agent(config.agent.name, config.agent, demonstrator=oracle_of(package))
+def _agent_for(config: RunConfig) -> Callable[[Package], Agent]:
+    def agent_for(package: Package) -> Agent:
+        oracle = oracle_of(package) if isinstance(package, TaskPackage) else None
+        return make_agent(config.agent.name, config.agent, demonstrator=oracle)
+
+    return agent_for
 
 
 def _adapter_of(run: Path, version: int | None) -> tuple[Path | None, int]:

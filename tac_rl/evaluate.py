@@ -27,11 +27,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--run", required=True, help="a run's name or directory")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where --run looks for names")
     parser.add_argument("--version", type=int, help="policy version (default: the newest published one)")
-    parser.add_argument("--base", action="store_true", help="measure the base model too, on the same instances")
+    parser.add_argument(
+        "--base", action="store_true", help="measure the base model too, on the same instances"
+    )
     parser.add_argument("--split", choices=SPLITS, default="heldout", help="default: %(default)s")
     parser.add_argument("--attempts", type=int, default=200, help="attempts in all (default: %(default)s)")
     parser.add_argument(
-        "--per-instance", type=int, default=1, help="attempts at each instance, for pass@k (default: %(default)s)"
+        "--per-instance",
+        type=int,
+        default=1,
+        help="attempts at each instance, for pass@k (default: %(default)s)",
     )
     parser.add_argument("--temperature", type=float, default=None, help="default: as in the run's config")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.FIELD=VALUE")

@@ -18,7 +18,7 @@ from tac_rl.evaluate import BarRecorder, show
 from tac_rl.learning.warmstart.recipe import rebuild
 from tac_rl.rollouts.evaluation import EvaluationResult
 from tac_rl.serving.base import BASE_VERSION
-from tac_rl.tasks.packages import choose_packages
+from tac_rl.tasks.packages import OURS, choose_packages
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     config = load_config(WarmstartConfig, args.config, args.overrides)
     console = Console(stderr=args.json, highlight=False)
     if args.measure_only is None:
-        packages, _ = choose_packages(config.tasks)
+        packages, _ = choose_packages(config.tasks, OURS)
         asyncio.run(rebuild(config, packages, lambda line: console.print(line, markup=False)))
     model = args.measure_only or config.out
     if args.measure:

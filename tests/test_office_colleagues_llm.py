@@ -144,7 +144,7 @@ def test_a_null_content_is_silence_and_a_flood_is_a_failure() -> None:
 def test_a_model_that_is_down_or_hangs_is_a_failure_of_the_mind() -> None:
     async def run() -> None:
         gone = LlmMind(LlmSettings("http://127.0.0.1:9/v1", "m", retries=1, pause_s=0.0))
-        with pytest.raises(MindError, match="127.0.0.1:9"):
+        with pytest.raises(MindError, match=r"127\.0\.0\.1:9"):
             await gone.answer(TURN)
         await gone.close()
         async with fake_openai(lambda body: "late") as fake:

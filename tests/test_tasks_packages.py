@@ -6,7 +6,14 @@ from tasks_fakes import NAME, package_folder
 from tac_rl.config.tasks import TasksSection
 from tac_rl.errors import TaskError
 from tac_rl.tasks.determinism import digests, digests_elsewhere
-from tac_rl.tasks.packages import choose_packages, find_folders, load_package, load_packages, split_seed
+from tac_rl.tasks.packages import (
+    OURS,
+    choose_packages,
+    find_folders,
+    load_package,
+    load_packages,
+    split_seed,
+)
 from tac_rl.tasks.scaffold import new_package
 
 YAML = f"name: {NAME}\nrole: admin\ndifficulty: 1\nservices: []\nsummary: s\n"
@@ -145,11 +152,11 @@ def test_patterns_choose_packages(tmp_path):
 def test_heldout_packages_are_not_trained_on(tmp_path):
     for name in ("hr-one", "hr-two", "qa-one"):
         new_package(tmp_path, name)
-    training, heldout = choose_packages(TasksSection(path=tmp_path, heldout=("hr-*",)))
+    training, heldout = choose_packages(TasksSection(path=tmp_path, heldout=("hr-*",)), OURS)
     assert [p.name for p in training] == ["qa-one"]
     assert [p.name for p in heldout] == ["hr-one", "hr-two"]
     with pytest.raises(TaskError, match="no package is left to train on"):
-        choose_packages(TasksSection(path=tmp_path, heldout=("*",)))
+        choose_packages(TasksSection(path=tmp_path, heldout=("*",)), OURS)
 
 
 @pytest.mark.parametrize("name", ["cook-soup", "hr", "HR-x", "hr_x", "../hr-x"])

@@ -16,7 +16,7 @@ from tac_rl.learning.warmstart.demonstrations import Demonstration, load, save
 from tac_rl.learning.warmstart.episodes import Episode, to_episode
 from tac_rl.learning.warmstart.model import load_model, new_model
 from tac_rl.learning.warmstart.recipe import rebuild
-from tac_rl.tasks.packages import choose_packages
+from tac_rl.tasks.packages import OURS, choose_packages
 
 TASKS = Path(__file__).parent.parent / "tasks"
 
@@ -54,7 +54,7 @@ def exact_turns(model: Any, episodes: list[Episode]) -> float:
 
 def test_demonstrations_of_other_packages_are_refused(tmp_path: Path) -> None:
     config = small(tmp_path)
-    packages, _ = choose_packages(config.tasks)
+    packages, _ = choose_packages(config.tasks, OURS)
     other = Demonstration("admin-other", 1, "go", ("ls",), ("",), 0, ())
     for name in ("clean", "sloppy"):
         save([other], config.work / f"{name}.jsonl")
@@ -65,7 +65,7 @@ def test_demonstrations_of_other_packages_are_refused(tmp_path: Path) -> None:
 def test_a_difficulty_without_a_share_is_told(tmp_path: Path) -> None:
     shares = {"clean": 1, "sloppy": 1, "completion": {2: 0.5}}
     config = small(tmp_path, demonstrations=shares)
-    packages, _ = choose_packages(config.tasks)
+    packages, _ = choose_packages(config.tasks, OURS)
     with pytest.raises(ConfigError, match="difficulty 1"):
         asyncio.run(rebuild(config, packages, print))
 
@@ -73,7 +73,7 @@ def test_a_difficulty_without_a_share_is_told(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_a_small_budget_teaches_a_package(tmp_path: Path) -> None:
     config = small(tmp_path)
-    packages, _ = choose_packages(config.tasks)
+    packages, _ = choose_packages(config.tasks, OURS)
     told: list[str] = []
     losses = asyncio.run(rebuild(config, packages, told.append))
     renderer = Renderer.from_path(config.out)

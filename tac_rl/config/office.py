@@ -25,6 +25,19 @@ class ColleaguesSection(Section):
     """Time one answer may take; after that the colleague stays silent."""
 
 
+class JudgeSection(Section):
+    """The language model that judges in those of TAC's evaluators that ask one."""
+
+    base_url: str
+    """Of an OpenAI-compatible endpoint, ending in `/v1`."""
+    model: str
+    """The model's name there."""
+    api_key_file: Path | None = None
+    """A file that holds the endpoint's key, where it wants one. No sandbox sees the key."""
+    seconds: float = Field(120.0, gt=0)
+    """Time one judgement may take; after that the grading has failed."""
+
+
 class ExternalSection(Section):
     """Where a real TAC stack runs (`office.mode: external`)."""
 
@@ -52,4 +65,6 @@ class OfficeSection(Section):
     record_changes: bool = False
     """Whether each attempt's trajectory says what it changed in the company (some 50 ms an attempt)."""
     colleagues: ColleaguesSection = ColleaguesSection()
+    judge: JudgeSection | None = None
+    """None: packages whose evaluator asks a language model are refused."""
     external: ExternalSection = ExternalSection()

@@ -7,6 +7,18 @@ from pydantic import Field
 from tac_rl.config.base import Section
 
 
+class TacSection(Section):
+    """How unmodified packages of TheAgentCompany run (docs/tac.md)."""
+
+    environment: Path | None = None
+    """The Python environment of their evaluators, made by `python -m tac_rl.tac environment`. Default: `tac-rl/tac`
+    in the user's cache folder."""
+    snapshot: str = "company"
+    """The state of the office that they start from; one imported from a running TAC stack holds TAC's data."""
+    grading_seconds: float = Field(600.0, gt=0)
+    """Time that an evaluator, or one of a package's initialising scripts, may take."""
+
+
 class TasksSection(Section):
     """Which task packages the run uses. Names may be patterns, such as `finance-*`."""
 
@@ -20,3 +32,4 @@ class TasksSection(Section):
     """Packages that are evaluated and never trained on."""
     max_difficulty: int = Field(3, ge=1, le=5)
     """Packages above this difficulty are left out."""
+    tac: TacSection = TacSection()

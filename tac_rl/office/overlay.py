@@ -290,7 +290,7 @@ class FactOverlay(Section):
 
 
 class StatementOverlay(Section):
-    """A sentence that a colleague may say when a question shares its words: what a free text gives (TAC: extra_info)."""
+    """A sentence that a colleague may say when a question shares its words (TAC: out of extra_info)."""
 
     text: str
     topic: str = ""

@@ -23,6 +23,7 @@ from tac_rl.office import wire
 from tac_rl.office.overlay import Overlay
 from tac_rl.office.verbs import sandbox_files
 from tac_rl.sandboxes import runtime
+from tac_rl.sandboxes.launch import last_line
 
 _END_SECONDS = 10.0
 
@@ -179,19 +180,15 @@ class _Process:
         }
         self._stream, theirs = socket.socketpair()
         command = [sys.executable, "-m", "tac_rl.office.server", str(theirs.fileno()), str(os.getpid())]
-        output = log.open("ab") if log is not None else None
-        try:
+        self._log = log or self._folder / "log"
+        with theirs, self._log.open("ab") as output:
             self._popen = subprocess.Popen(
                 [*command, json.dumps(settings)],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                stdout=output or subprocess.DEVNULL,
+                stdout=output,
                 stderr=output,
             )
-        finally:
-            theirs.close()
-            if output is not None:
-                output.close()
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {0: self._ready}
@@ -263,7 +260,8 @@ class _Process:
             answer.set_result(document)
 
     def _ended(self) -> None:
+        said = last_line(self._log)
         for answer in self._waiting.values():
             if not answer.done():
-                answer.set_exception(OfficeError("the office's process has ended"))
+                answer.set_exception(OfficeError(f"the office's process has ended{said}"))
         self._waiting.clear()

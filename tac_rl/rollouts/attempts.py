@@ -12,7 +12,8 @@ from tac_rl.rollouts.evaluation import EvaluationResult, summarise
 from tac_rl.rollouts.group import GroupResult, Recorder, run_group
 from tac_rl.rollouts.rollout import RolloutPlan, Workshop
 from tac_rl.serving.base import Sampling
-from tac_rl.tasks.packages import TaskPackage, split_seed
+from tac_rl.tasks.contract import Package
+from tac_rl.tasks.packages import split_seed
 
 
 class Attempts:
@@ -21,8 +22,8 @@ class Attempts:
     def __init__(
         self,
         config: RunConfig,
-        packages: Sequence[TaskPackage],
-        heldout_packages: Sequence[TaskPackage],
+        packages: Sequence[Package],
+        heldout_packages: Sequence[Package],
         workshop: Workshop,
     ) -> None:
         """`packages` are trained on and evaluated; `heldout_packages` only evaluated."""
@@ -87,7 +88,7 @@ class Attempts:
 
     def plan(
         self,
-        package: TaskPackage,
+        package: Package,
         seed: int,
         *,
         version: int,

@@ -21,9 +21,7 @@ from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
 from tac_rl.serving.base import Sampling
 from tac_rl.tasks.base import Grade, TaskInstance
 from tac_rl.tasks.company import connect, lease_company, make_spec
-from tac_rl.tasks.grading import grade
-from tac_rl.tasks.layout import lay_out
-from tac_rl.tasks.packages import TaskPackage
+from tac_rl.tasks.contract import Package
 
 PHASES = ("sandbox", "engine", "tools", "grading")
 """What a rollout's seconds are split into; the rest of it is our own overhead."""
@@ -35,7 +33,7 @@ class RolloutPlan:
 
     rollout_id: str
     group_id: str
-    package: TaskPackage
+    package: Package
     instance: TaskInstance
     version: int
     sampling: Sampling
@@ -48,7 +46,7 @@ class Workshop:
 
     sandboxes: SandboxProvider
     sandbox_limits: SandboxLimits
-    agent_for: Callable[[TaskPackage], Agent]
+    agent_for: Callable[[Package], Agent]
     gateway: Gateway | None
     """None where the agent uses no model."""
     context_limit: int
@@ -184,12 +182,17 @@ async def _attempt_in(
 ) -> tuple[Outcome, Grade | None, int, str]:
     with progress.clock("sandbox"):
         sandbox = await workshop.sandboxes.start(
-            make_spec(plan.rollout_id, workshop.sandbox_limits, workshop.office if lease else None)
+            make_spec(
+                plan.rollout_id,
+                workshop.sandbox_limits,
+                workshop.office if lease else None,
+                plan.instance,
+            )
         )
     try:
         with progress.clock("sandbox"):
             await connect(lease, sandbox)
-            await lay_out(plan.instance, sandbox)
+            await plan.package.lay_out(plan.instance, sandbox, workshop.sandboxes, (workshop.office, lease))
         on_phase("working", 0)
         agent = workshop.agent_for(plan.package)
         if agent.uses_model:
@@ -224,13 +227,12 @@ async def _attempt_in(
         with progress.clock("sandbox"):
             await asyncio.shield(sandbox.stop())
     with progress.clock("grading"):
-        found = await grade(
+        found = await plan.package.grade(
             plan.instance,
-            plan.package,
             left_behind,
             transcript(progress.steps),
             workshop.sandboxes,
-            company=(workshop.office, lease),
+            (workshop.office, lease),
         )
     return outcome, found, report.turns, report.detail
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tac_rl.office.overlay import Overlay
+from tac_rl.sandboxes.base import Mount
 
 ROLES = ("sde", "pm", "ds", "hr", "finance", "admin", "qa", "ml", "research")
 
@@ -32,6 +33,10 @@ class TaskInstance:
     """Shell commands run after the files are laid out and before the agent comes (git history and the like)."""
     company: Company | None = None
     """The company that the attempt takes place in; None where the task needs no service."""
+    mounts: tuple[Mount, ...] = ()
+    """Files and folders of the host that the agent's sandbox sees too."""
+    path: tuple[str, ...] = ()
+    """Folders before those of the system on the agent's PATH."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Hidden facts, for the checker only (JSON values)."""
 

@@ -39,15 +39,18 @@ async def lease_company(instance: TaskInstance, office: Office | None, name: str
         ) from None
 
 
-def make_spec(name: str, limits: SandboxLimits, office: Office | None) -> SandboxSpec:
-    """A sandbox, with the office's addresses and its command line where `office` is given."""
+def make_spec(
+    name: str, limits: SandboxLimits, office: Office | None, instance: TaskInstance | None = None
+) -> SandboxSpec:
+    """A sandbox: with the office's addresses and its command line where `office` is given, and what `instance` wants."""
+    mounts, path = (instance.mounts, instance.path) if instance else ((), ())
     if office is None:
-        return SandboxSpec(name=name, limits=limits)
+        return SandboxSpec(name=name, limits=limits, read_only_mounts=mounts, path=path)
     return SandboxSpec(
         name=name,
         limits=limits,
-        read_only_mounts=(Mount(str(office.commands), COMMANDS),),
-        path=(f"{COMMANDS}/bin",),
+        read_only_mounts=(Mount(str(office.commands), COMMANDS), *mounts),
+        path=(f"{COMMANDS}/bin", *path),
         ports=tuple(PORTS.values()),
     )
 

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tac_rl.errors import GradingError
 from tac_rl.office.process import Lease, Office
@@ -23,7 +23,6 @@ from tac_rl.office.verbs import client_files
 from tac_rl.sandboxes.base import WORKSPACE, ExecResult, Sandbox, SandboxLimits, SandboxProvider
 from tac_rl.tasks.base import Checkpoint, Grade, TaskInstance
 from tac_rl.tasks.company import connect, make_spec
-from tac_rl.tasks.packages import TaskPackage
 
 UTILS = "/tmp/utils"
 """Where the kit, the evaluator and the job lie in the grading sandbox. (`/utils`, TAC's place, can't be written.)"""
@@ -61,13 +60,20 @@ class _Job:
         ).encode()
 
 
+class HasEvaluator(Protocol):
+    """A package of ours, as far as grading knows it."""
+
+    @property
+    def evaluator(self) -> bytes: ...
+
+
 Rooms = Callable[[], AbstractAsyncContextManager[Sandbox]]
 """Gives an empty sandbox to grade in, for one use."""
 
 
 async def grade(
     instance: TaskInstance,
-    package: TaskPackage,
+    package: HasEvaluator,
     workspace_tar: bytes,
     trajectory: str,
     provider: SandboxProvider,
@@ -97,7 +103,7 @@ async def grade(
 
 
 async def grade_in(
-    rooms: Rooms, instance: TaskInstance, package: TaskPackage, workspace_tar: bytes, trajectory: str
+    rooms: Rooms, instance: TaskInstance, package: HasEvaluator, workspace_tar: bytes, trajectory: str
 ) -> Grade:
     """Grade in a sandbox that `rooms` gives.
 

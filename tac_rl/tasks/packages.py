@@ -16,13 +16,18 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path, PurePosixPath
 from string import Formatter
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tac_rl.config.tasks import TasksSection
 from tac_rl.errors import ConfigError, TaskError
 from tac_rl.office.overlay import parse_overlay
+from tac_rl.office.process import Lease, Office
+from tac_rl.sandboxes.base import Sandbox, SandboxProvider
 from tac_rl.tasks.authoring import Made, Slip, Work, WrongEnding
-from tac_rl.tasks.base import Company, TaskInstance
+from tac_rl.tasks.base import Company, Grade, TaskInstance
+from tac_rl.tasks.contract import Package
+from tac_rl.tasks.grading import grade
+from tac_rl.tasks.layout import lay_out
 from tac_rl.tasks.metadata import Metadata, read_metadata
 
 FILES = ("task.yaml", "task.md", "instance.py", "evaluator.py", "demonstrator.py")
@@ -33,6 +38,7 @@ SPLITS = ("train", "heldout", "check", "warmstart")
 
 _SPLIT_SIZE = 1 << 32
 _numbers = itertools.count()
+P = TypeVar("P", bound=Package)
 
 
 def split_seed(split: str, index: int) -> int:
@@ -106,6 +112,26 @@ class TaskPackage:
             facts=_checked_facts(made, where),
         )
 
+    async def lay_out(
+        self,
+        instance: TaskInstance,
+        sandbox: Sandbox,
+        provider: SandboxProvider,
+        company: tuple[Office | None, Lease | None],
+    ) -> None:
+        """Write the instance's files and run its setup commands; the company has its overlay already."""
+        await lay_out(instance, sandbox)
+
+    async def grade(
+        self,
+        instance: TaskInstance,
+        workspace_tar: bytes,
+        trajectory: str,
+        provider: SandboxProvider,
+        company: tuple[Office | None, Lease | None],
+    ) -> Grade:
+        return await grade(instance, self, workspace_tar, trajectory, provider, company=company)
+
     def _company(self, made: Made, where: str) -> Company | None:
         if not self.services:
             if made.office:
@@ -130,7 +156,7 @@ class TaskPackage:
 def load_package(folder: Path) -> TaskPackage:
     """Load and validate the package in `folder`; `TaskError` names the file, the field and the fix."""
     if not folder.is_dir():
-        siblings = [path.name for path in _package_folders(folder.parent)] if folder.parent.is_dir() else []
+        siblings = [path.name for path in _folders(folder.parent, is_package)] if folder.parent.is_dir() else []
         known = f"; there are: {', '.join(siblings)}" if siblings else ""
         raise TaskError(f"{folder}: no such task folder{known}")
     missing = [name for name in FILES if not (folder / name).is_file()]
@@ -154,6 +180,22 @@ def load_package(folder: Path) -> TaskPackage:
     )
 
 
+def is_package(folder: Path) -> bool:
+    """Whether a folder means to be a package of ours."""
+    return (folder / "task.yaml").is_file()
+
+
+@dataclass(frozen=True)
+class Loader(Generic[P]):
+    """Kinds of packages: how their folders are told from others, and loaded."""
+
+    recognises: Callable[[Path], bool]
+    load: Callable[[Path], P]
+
+
+OURS: Loader[TaskPackage] = Loader(is_package, load_package)
+
+
 def load_packages(
     path: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> tuple[TaskPackage, ...]:
@@ -161,17 +203,25 @@ def load_packages(
 
     A pattern that fits no package is an error, since it is most likely a typing mistake.
     """
-    chosen = [folder for folder in find_folders(path, include) if not _matches(folder.name, exclude)]
+    return _load(OURS, path, include, exclude)
+
+
+def _load(
+    loader: Loader[P], path: Path, include: Sequence[str], exclude: Sequence[str]
+) -> tuple[P, ...]:
+    folders = find_folders(path, include, loader.recognises)
     for pattern in exclude:
-        require_match(pattern, [folder.name for folder in _package_folders(path)], path)
-    return tuple(load_package(folder) for folder in chosen)
+        require_match(pattern, [folder.name for folder in _folders(path, loader.recognises)], path)
+    return tuple(loader.load(folder) for folder in folders if not _matches(folder.name, exclude))
 
 
-def find_folders(path: Path, patterns: Sequence[str] = ()) -> list[Path]:
+def find_folders(
+    path: Path, patterns: Sequence[str] = (), recognises: Callable[[Path], bool] = is_package
+) -> list[Path]:
     """The folders of packages in `path` that fit any of the patterns (none means all), by name."""
     if not path.is_dir():
         raise TaskError(f"{path}: no such folder of task packages; set tasks.path to where they are")
-    folders = _package_folders(path)
+    folders = _folders(path, recognises)
     if not folders:
         raise TaskError(f"{path}: holds no task package (a folder with task.yaml)")
     for pattern in patterns:
@@ -179,9 +229,9 @@ def find_folders(path: Path, patterns: Sequence[str] = ()) -> list[Path]:
     return [folder for folder in folders if not patterns or _matches(folder.name, patterns)]
 
 
-def choose_packages(section: TasksSection) -> tuple[tuple[TaskPackage, ...], tuple[TaskPackage, ...]]:
+def choose_packages(section: TasksSection, loader: Loader[P]) -> tuple[tuple[P, ...], tuple[P, ...]]:
     """The packages to train on, and those that are only evaluated, as the config's section says."""
-    packages = load_packages(section.path, section.include, section.exclude)
+    packages = _load(loader, section.path, section.include, section.exclude)
     packages = tuple(p for p in packages if p.difficulty <= section.max_difficulty)
     for pattern in section.heldout:
         require_match(pattern, [p.name for p in packages], section.path)
@@ -201,8 +251,8 @@ def require_match(pattern: str, names: Sequence[str], path: Path) -> None:
         raise TaskError(f"{path}: no task package fits {pattern!r}; there are: {', '.join(sorted(names))}")
 
 
-def _package_folders(path: Path) -> list[Path]:
-    return sorted(folder for folder in path.iterdir() if (folder / "task.yaml").is_file())
+def _folders(path: Path, recognises: Callable[[Path], bool]) -> list[Path]:
+    return sorted(folder for folder in path.iterdir() if recognises(folder))
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

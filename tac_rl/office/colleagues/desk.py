@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tac_rl.config.office import ColleaguesSection
 from tac_rl.errors import ConfigError, OverlayError
 from tac_rl.office.base import AGENT_CHAT, MessagePosted, Person
-from tac_rl.office.chat.store import open_direct, post_message
+from tac_rl.office.chat.store import MAX_CHARACTERS, direct_room, post_message
 from tac_rl.office.colleagues.base import Mind, MindError, Said, Turn
 from tac_rl.office.colleagues.llm import LlmMind, LlmSettings
 from tac_rl.office.colleagues.rules import RuleMind
@@ -81,7 +81,7 @@ class Desk:
         """Send the scenarios' greetings to the agent, by username."""
         for username, scenario in sorted(self._colleagues.items()):
             if scenario.greeting:
-                room = open_direct(self._tenant, (AGENT_CHAT, username))
+                room = direct_room(self._tenant, AGENT_CHAT, username)
                 post_message(self._tenant, room, username, scenario.greeting)
                 self._conversation(username, AGENT_CHAT).said.append(Said(False, scenario.greeting))
 
@@ -162,14 +162,16 @@ class Desk:
         conversation.answers += 1
         if event.room_kind != "direct":
             text = f"@{event.author} {text}"
-        post_message(self._tenant, event.room_id, username, text, thread=event.thread)
+        post_message(self._tenant, event.room_id, username, text[:MAX_CHARACTERS], thread=event.thread)
 
     def _turn(self, username: str, conversation: _Conversation, event: MessagePosted) -> Turn | None:
-        """None where one of the two is no longer with the company."""
+        """None where the colleague is no longer with the company."""
         people = {person.username: person for person in self._tenant.people()}
-        colleague, asker, scenario = people.get(username), people.get(event.author), self._scenario(username)
-        if colleague is None or asker is None or scenario is None:
+        colleague, scenario = people.get(username), self._scenario(username)
+        if colleague is None or scenario is None:
             return None
+        # Somebody may have an account in the chat without being of the company.
+        asker = people.get(event.author) or Person(event.author, event.author, "")
         private = event.room_kind == "direct" and len(event.members) == 2
         return Turn(
             colleague=colleague,

@@ -63,8 +63,8 @@ REQUESTS = (
 )
 """Signs that something is asked for, beside a question mark."""
 FILLERS = (
-    "is there all team everyone again how are you doing today how's it going hope well i'm i am the a so very much a lot "
-    "great perfect got it ok okay understood for your that the this help helping quick response reply information info "
-    "answer and have nice good day bye goodbye will do me to"
+    "is there all team everyone again how are you doing today how's it going hope well i'm i am the a so very much a "
+    "lot great perfect got it ok okay understood for your that the this help helping quick response reply "
+    "information info answer and have nice good day bye goodbye will do me to"
 )
 """Words that say nothing in a greeting or in thanks."""

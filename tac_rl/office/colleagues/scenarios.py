@@ -19,7 +19,8 @@ _KEYS = ("extra_info", "strategy_hint", "clarification_hint")
 
 # What a sentence begins with that tells the actor what will happen or what to do.
 _STAGE = re.compile(
-    r"(someone|somebody|people|a colleague|the agent|an agent|they|he|she)(/\w+)?\s+(\w+\s+)?(will|may|might|could|wants?|asks?)\b"
+    r"(someone|somebody|people|a colleague|the agent|an agent|they|he|she)(/\w+)?\s+(\w+\s+)?"
+    r"(will|may|might|could|wants?|asks?)\b"
     r"|you\s+(will|may|might|should|must|can|could|need|only|do not|don't|never|always)\b"
     r"|(be prepared|expect|only|do not|don't|never|always|please|answer|respond|reply|mention|tell|say|ask|give|provide"
     r"|pretend|remember|make sure|approve|deny|express|just|if|when|once|first)\b"

@@ -46,5 +46,19 @@ def _singular(word: str) -> str:
 
 
 _FUNCTION_WORDS = frozenset(
-    ["a", "about", "after", "again", "all", "also", "am", "an", "and", "another", "any", "anybody", "anyone", "anything", "are", "as", "ask", "asked", "asking", "at", "be", "because", "been", "before", "being", "but", "by", "can", "could", "currently", "did", "do", "does", "doing", "don", "done", "each", "either", "else", "for", "from", "further", "get", "give", "given", "go", "going", "good", "got", "great", "had", "has", "have", "having", "he", "hello", "help", "her", "here", "hey", "hi", "him", "his", "how", "however", "i", "if", "in", "info", "information", "into", "is", "it", "its", "just", "know", "known", "let", "like", "looking", "ll", "make", "many", "may", "me", "might", "more", "most", "much", "must", "my", "need", "needed", "needs", "new", "no", "not", "now", "of", "off", "ok", "okay", "on", "one", "only", "or", "other", "our", "out", "please", "provide", "question", "re", "really", "regarding", "said", "same", "say", "see", "send", "share", "she", "should", "show", "so", "some", "somebody", "someone", "something", "sorry", "still", "such", "sure", "take", "tell", "than", "thank", "thanks", "that", "the", "their", "them", "then", "there", "these", "they", "thing", "this", "those", "to", "too", "up", "us", "use", "used", "using", "ve", "very", "via", "want", "wanted", "was", "we", "well", "were", "what", "when", "where", "whether", "which", "while", "who", "whom", "whose", "why", "will", "wish", "with", "without", "wonder", "wondering", "would", "yes", "yet", "you", "your", "yours"]
+    re.findall(
+        r"\w+",
+        """
+        a about after again all also am an and another any anybody anyone anything are as ask asked asking
+        at be because been before being but by can could currently did do does doing don done each either
+        else for from further get give given go going good got great had has have having he hello help her
+        here hey hi him his how however i if in info information into is it its just know known let like
+        looking ll make many may me might more most much must my need needed needs new no not now of off ok
+        okay on one only or other our out please provide question re really regarding said same say see send
+        share she should show so some somebody someone something sorry still such sure take tell than thank
+        thanks that the their them then there these they thing this those to too up us use used using ve
+        very via want wanted was we well were what when where whether which while who whom whose why will
+        wish with without wonder wondering would yes yet you your yours
+        """,
+    )
 )

@@ -7,9 +7,9 @@ import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
-from lxml import etree
+from lxml import etree  # type: ignore[import-untyped]
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,7 +22,8 @@ XML_BYTES = 2**20
 """Of a request's XML body."""
 STALL_SECONDS = 60.0
 """A client that neither sends nor takes anything for so long is given up."""
-_MOUNT = re.compile(r"(?:/index\.php)?(/remote\.php/(?:webdav|dav/files/([^/]+)))(/.*)?", re.DOTALL)
+_MOUNT = re.compile(r"(/remote\.php/(?:webdav|dav/files/([^/]+)))(/.*)?", re.DOTALL)
+_TAG = re.compile(r"<(?:https?://[^/>]*)?/remote\.php/(?:webdav|dav/files/[^/>]+)([^>]*)>")
 _ESCAPED = re.compile(r"%(?:2f|5c|00)", re.IGNORECASE)
 
 
@@ -36,7 +37,7 @@ class DavMiddleware:
         self.dav = dav
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(("/remote.php/", "/index.php/remote.php/")):
+        if scope["type"] != "http" or not scope["path"].startswith("/remote.php/"):
             await self.app(scope, receive, send)
             return
         try:
@@ -52,10 +53,14 @@ class DavMiddleware:
         headers = Headers(scope=scope)
         username = access.username_of(tenant, headers)
         if username is None:
-            return _refusal(401, "Cannot authenticate over ajax calls" if _is_ajax(headers) else "Not signed in")
+            return _refusal(
+                401, "Cannot authenticate over ajax calls" if _is_ajax(headers) else "Not signed in"
+            )
         method = scope["method"]
         if method not in dav.METHODS:
-            return _refusal(405, f"There was no plugin in the system that was willing to handle this {method} method")
+            return _refusal(
+                405, f"There was no plugin in the system that was willing to handle this {method} method"
+            )
         mount, path = _place(tenant, scope["raw_path"])
         declared = headers.get("content-length", "0")
         environ = _headers(headers)
@@ -109,11 +114,15 @@ class DavMiddleware:
         return incoming, room
 
     async def _send(self, answer: Answer, send: Send) -> None:
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers
+        ]
         try:
             await _soon(send({"type": "http.response.start", "status": answer.status, "headers": headers}))
             await _soon(
-                send({"type": "http.response.body", "body": answer.body, "more_body": answer.rest is not None})
+                send(
+                    {"type": "http.response.body", "body": answer.body, "more_body": answer.rest is not None}
+                )
             )
             while answer.rest is not None:
                 piece = await self.dav.on_thread(next, answer.rest, None)
@@ -126,7 +135,7 @@ class DavMiddleware:
             return
         finally:
             if answer.rest is not None:
-                answer.rest.close()  # type: ignore[attr-defined]
+                answer.rest.close()
 
 
 def _place(tenant: Tenant, raw: bytes) -> tuple[str, str]:
@@ -151,10 +160,8 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     kind = named.pop("HTTP_CONTENT_TYPE", None)
     named.pop("HTTP_CONTENT_LENGTH", None)
     if "HTTP_IF" in named:
-        # Resources are tagged by URL; WsgiDAV wants them by path, unquoted.
-        named["HTTP_IF"] = re.sub(
-            r"<https?://[^/>]*([^>]*)>", lambda m: f"<{unquote(m[1])}>", named["HTTP_IF"]
-        )
+        # Resources are tagged by URL; WsgiDAV compares with its references, which are paths under the mount.
+        named["HTTP_IF"] = _TAG.sub(lambda found: f"<{quote(unquote(found[1]))}>", named["HTTP_IF"])
     return named if kind is None else {**named, "CONTENT_TYPE": kind}
 
 
@@ -206,7 +213,9 @@ def _plain_xml(body: bytes) -> bytes:
     if b"<!--" not in body and body.count(b"<?") < 2:
         return body
     try:
-        parser = etree.XMLParser(remove_comments=True, remove_pis=True, resolve_entities=False, no_network=True)
+        parser = etree.XMLParser(
+            remove_comments=True, remove_pis=True, resolve_entities=False, no_network=True
+        )
         return etree.tostring(etree.fromstring(body, parser))
     except etree.XMLSyntaxError as error:
         raise RefusedError(400, f"the body is not XML: {error}") from error

@@ -13,7 +13,7 @@ import asyncio
 import errno
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +38,7 @@ from tac_rl.office.tenant import Tenant
 
 WEBDAV = "/remote.php/webdav"
 METHODS = frozenset(
-    "OPTIONS GET HEAD PUT DELETE MKCOL COPY MOVE PROPFIND PROPPATCH LOCK UNLOCK".split()
+    ("OPTIONS", "GET", "HEAD", "PUT", "DELETE", "MKCOL", "COPY", "MOVE", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK")
 )
 UPLOAD_BYTES = 256 * 2**20
 """Of one file."""
@@ -75,7 +75,7 @@ class Answer:
     headers: list[tuple[str, str]]
     body: bytes
     """All of it, or its beginning."""
-    rest: Iterator[bytes] | None = None
+    rest: Generator[bytes, None, None] | None = None
     """What follows; each step is to be taken on a thread, and it must be closed."""
 
 
@@ -203,7 +203,9 @@ class _Errors(BaseMiddleware):
             failure = DAVError(500, src_exception=error)
         status, body, kind = int(failure.value), b"", "application/xml; charset=utf-8"
         if status == 500:
-            _log.error("drive: %s failed", environ["REQUEST_METHOD"], exc_info=failure.src_exception or failure)
+            _log.error(
+                "drive: %s failed", environ["REQUEST_METHOD"], exc_info=failure.src_exception or failure
+            )
         if failure.err_condition:
             kind, body = failure.get_response_page()
         elif status not in (204, 304) and failure.add_body:
@@ -294,7 +296,7 @@ def _run(app: WsgiDAVApp, environ: dict[str, Any]) -> Answer:
     return Answer(status, kept, first if has_body else b"", None if complete else rest)
 
 
-def _pieces(body: Iterator[bytes]) -> Iterator[bytes]:
+def _pieces(body: Iterator[bytes]) -> Generator[bytes, None, None]:
     """The same bytes in pieces of `CHUNK_BYTES`; only the last one may be smaller."""
     held = bytearray()
     try:

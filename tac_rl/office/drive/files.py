@@ -5,7 +5,6 @@ file beside the drive and is renamed over the old name; nothing here opens a fil
 No symbolic link is followed, made or cloned.
 """
 
-import contextlib
 import hashlib
 import mimetypes
 import os
@@ -124,7 +123,7 @@ def listing(root: Path, path: str) -> list[Entry]:
     return sorted(found, key=lambda entry: (not entry.folder, entry.name.lower(), entry.name))
 
 
-def members(folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
+def members(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Names and status of the files and folders in a folder, by name; links and other things are left out."""
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
@@ -184,13 +183,13 @@ class Incoming:
         self._file.write(data)
         self.size += len(data)
 
-    def commit(self, target: str | Path, seconds: float) -> None:
+    def commit(self, target: Path, seconds: float) -> None:
         """Become the file `target`, changed at `seconds` since the epoch."""
         assert self._name is not None, "this content has its place already"
         self._file.close()
         moment = round(seconds * 1e9)
         os.utime(self._name, ns=(moment, moment))
-        os.replace(self._name, target)
+        Path(self._name).replace(target)
         self._name = None
 
     def discard(self) -> None:
@@ -210,50 +209,44 @@ def write_file(root: Path, target: Path, content: bytes, seconds: float) -> None
         incoming.discard()
 
 
-def copy_file(root: Path, source: str | Path, target: str | Path) -> None:
+def copy_file(root: Path, source: Path, target: Path) -> None:
     """Make `target` a copy of `source`, with its time: a hard link, since no file is ever changed in place."""
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{FOLDER}-") as scratch:
-        draft = f"{scratch}/copy"
-        _link_or_copy(str(source), draft)
-        os.replace(draft, target)
+        draft = Path(scratch, "copy")
+        _link_or_copy(source, draft)
+        draft.replace(target)
 
 
-def set_modified(root: Path, path: str | Path, seconds: float) -> None:
+def set_modified(root: Path, path: Path, seconds: float) -> None:
     """Change the time of a file or folder, and of no other tenant's."""
     moment = round(seconds * 1e9)
-    status = os.lstat(path)
+    status = path.lstat()
     if not stat.S_ISREG(status.st_mode) or status.st_nlink == 1:
         os.utime(path, ns=(moment, moment))
         return
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{FOLDER}-") as scratch:
-        draft = f"{scratch}/copy"
+        draft = Path(scratch, "copy")
         shutil.copyfile(path, draft)
         os.utime(draft, ns=(moment, moment))
-        os.replace(draft, path)
+        draft.replace(path)
 
 
 def clone_drive(source: Path, target: Path) -> None:
     """Make `target`, which must not exist, a copy of the folder `source`; files are shared until replaced."""
-    _clone(str(source), str(target))
-
-
-def _clone(source: str, target: str) -> None:
-    os.mkdir(target)
+    target.mkdir()
     with os.scandir(source) as entries:
         for entry in entries:
-            copy = f"{target}/{entry.name}"
+            copy = target / entry.name
             if entry.is_dir(follow_symlinks=False):
-                _clone(entry.path, copy)
+                clone_drive(source / entry.name, copy)
             elif entry.is_file(follow_symlinks=False):
-                _link_or_copy(entry.path, copy)
-    status = os.stat(source)
+                _link_or_copy(source / entry.name, copy)
+    status = source.stat()
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _link_or_copy(source: str, target: str) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:  # another file system, or one without hard links, or too many of them
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(target)
         shutil.copy2(source, target, follow_symlinks=False)

@@ -36,7 +36,9 @@ def lay(tenant: Tenant, overlay: DriveOverlay) -> None:
     for wanted in overlay.shares:
         target = _locate(root, wanted.path)
         if not target.exists():
-            raise OverlayError(f"drive: the share of {wanted.path} has no file; add it to `files` or `folders`")
+            raise OverlayError(
+                f"drive: the share of {wanted.path} has no file; add it to `files` or `folders`"
+            )
         try:
             store.add_share(
                 tenant,
@@ -64,7 +66,9 @@ def _make_folder(root: Path, folder: Path, path: str, touched: set[Path]) -> Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise OverlayError(f"drive: {path} lies in a file; give the file or the folder another name") from error
+        raise OverlayError(
+            f"drive: {path} lies in a file; give the file or the folder another name"
+        ) from error
     touched.update((folder, *(p for p in folder.parents if p == root or root in p.parents)))
 
 

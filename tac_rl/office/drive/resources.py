@@ -82,8 +82,10 @@ class _Shared:
             case "owner-id" | "owner-display-name":
                 return str(self.environ[TASK].owner)
             case "size":
-                folder = self.is_collection
-                return str(files.used_bytes(files.locate(self.provider.root, path)) if folder else self.file_stat.st_size)
+                whole = (
+                    files.used_bytes(Path(self._file_path)) if self.is_collection else self.file_stat.st_size
+                )
+                return str(whole)
         return None
 
     def set_last_modified(self, dest_path: str, time_stamp: Any, *, dry_run: bool) -> bool:
@@ -93,20 +95,21 @@ class _Shared:
             raise DAVError(400, "this time is too far in the future")
         if not dry_run:
             # The fraction of a second is no client's business, and keeps ETags different.
-            files.set_modified(self.provider.root, self._file_path, seconds + self.environ[TASK].now % 1)
+            place = Path(self._file_path)
+            files.set_modified(self.provider.root, place, seconds + self.environ[TASK].now % 1)
         return True
 
-    def touch_parent(self, file_path: str) -> None:
-        """A name was added to or taken from the folder that holds `file_path`."""
-        files.set_modified(self.provider.root, os.path.dirname(file_path), self.environ[TASK].now)
+    def touch_parent(self, place: Path) -> None:
+        """A name was added to or taken from the folder that holds `place`."""
+        files.set_modified(self.provider.root, place.parent, self.environ[TASK].now)
 
     def move_recursive(self, dest_path: str) -> None:
-        target = self.provider._loc_to_file_path(dest_path, self.environ)
-        below = files.depth_below(files.locate(self.provider.root, self.path))
+        source, target = Path(self._file_path), self.provider.place(dest_path)
+        below = files.depth_below(source)
         if len(files.split(dest_path)) + below > files.PATH_DEPTH:
             raise DAVError(403, f"a path may have {files.PATH_DEPTH} folders at most")
-        source, was = self._file_path, self.get_ref_url()  # type: ignore[attr-defined]
-        os.rename(source, target)
+        was = self.get_ref_url()  # type: ignore[attr-defined]
+        source.rename(target)
         self.touch_parent(source)
         self.touch_parent(target)
         moved = self.provider.get_resource_inst(dest_path, self.environ)
@@ -119,7 +122,9 @@ class _Shared:
 class DriveFile(_Shared, FileResource):
     """A file, or the place of one that a PUT is about to make."""
 
-    def __init__(self, path: str, environ: dict[str, Any], file_path: str, status: os.stat_result | None) -> None:
+    def __init__(
+        self, path: str, environ: dict[str, Any], file_path: str, status: os.stat_result | None
+    ) -> None:
         DAVNonCollection.__init__(self, path.rstrip("/"), environ)
         self._file_path = file_path
         if status is not None:
@@ -143,19 +148,20 @@ class DriveFile(_Shared, FileResource):
     def end_write(self, *, with_errors: bool) -> None:
         task: Task = self.environ[TASK]
         if not with_errors and task.incoming is not None:
-            is_new = not os.path.exists(self._file_path)
-            task.incoming.commit(self._file_path, task.now)
-            self.file_stat = os.stat(self._file_path)
+            place = Path(self._file_path)
+            is_new = not place.exists()
+            task.incoming.commit(place, task.now)
+            self.file_stat = place.stat()
             if is_new:
-                self.touch_parent(self._file_path)
+                self.touch_parent(place)
 
     def delete(self) -> None:
         super().delete()
-        self.touch_parent(self._file_path)
+        self.touch_parent(Path(self._file_path))
 
     def copy_move_single(self, dest_path: str, *, is_move: bool) -> None:
-        target = self.provider._loc_to_file_path(dest_path, self.environ)
-        files.copy_file(self.provider.root, self._file_path, target)
+        target = self.provider.place(dest_path)
+        files.copy_file(self.provider.root, Path(self._file_path), target)
         self.touch_parent(target)
         copy = self.provider.get_resource_inst(dest_path, self.environ)
         assert copy is not None
@@ -178,30 +184,30 @@ class DriveFolder(_Shared, FolderResource):
     def get_available_bytes(self) -> None: ...
 
     def get_member_names(self) -> list[str]:
-        return [name for name, _ in files.members(self._file_path)]
+        return [name for name, _ in files.members(Path(self._file_path))]
 
     def get_member_list(self) -> list["DriveFile | DriveFolder"]:
         base = self.path.rstrip("/")
         return [
             _resource(f"{base}/{name}", self.environ, f"{self._file_path}/{name}", status)
-            for name, status in files.members(self._file_path)
+            for name, status in files.members(Path(self._file_path))
         ]
 
     def create_empty_resource(self, name: str) -> DriveFile:
         path = f"{self.path.rstrip('/')}/{name}"
-        file_path = self.provider._loc_to_file_path(path, self.environ)
+        place = self.provider.place(path)
         task: Task = self.environ[TASK]
         if task.incoming is not None:
-            return DriveFile(path, self.environ, file_path, None)
-        files.write_file(self.provider.root, files.locate(self.provider.root, path), b"", task.now)
-        self.touch_parent(file_path)
-        return DriveFile(path, self.environ, file_path, os.stat(file_path))
+            return DriveFile(path, self.environ, str(place), None)
+        files.write_file(self.provider.root, place, b"", task.now)
+        self.touch_parent(place)
+        return DriveFile(path, self.environ, str(place), place.stat())
 
     def create_collection(self, name: str) -> None:
-        path = self.provider._loc_to_file_path(f"{self.path.rstrip('/')}/{name}", self.environ)
-        os.mkdir(path)
-        files.set_modified(self.provider.root, path, self.environ[TASK].now)
-        self.touch_parent(path)
+        place = self.provider.place(f"{self.path.rstrip('/')}/{name}")
+        place.mkdir()
+        files.set_modified(self.provider.root, place, self.environ[TASK].now)
+        self.touch_parent(place)
 
     def support_recursive_delete(self) -> bool:
         return True
@@ -212,12 +218,12 @@ class DriveFolder(_Shared, FolderResource):
         shutil.rmtree(self._file_path)
         self.remove_all_properties(recursive=True)
         self.remove_all_locks(recursive=True)
-        self.touch_parent(self._file_path)
+        self.touch_parent(Path(self._file_path))
 
     def copy_move_single(self, dest_path: str, *, is_move: bool) -> None:
-        target = self.provider._loc_to_file_path(dest_path, self.environ)
-        if not os.path.isdir(target):
-            os.mkdir(target)
+        target = self.provider.place(dest_path)
+        if not target.is_dir():
+            target.mkdir()
             self.touch_parent(target)
         files.set_modified(self.provider.root, target, self.file_stat.st_mtime)
         copy = self.provider.get_resource_inst(dest_path, self.environ)
@@ -238,23 +244,26 @@ class DriveProvider(FilesystemProvider):
         self.verbose = 0
         self.set_lock_manager(locks)
 
-    def _loc_to_file_path(self, path: str, environ: dict[str, Any] | None = None) -> str:
+    def place(self, path: str) -> Path:
+        """Where a path is on disk; `DAVError` for one that can't be or that leads over a link."""
         try:
-            return str(files.locate(self.root, path))
+            return files.locate(self.root, path)
         except RefusedError as refused:
             raise DAVError(refused.status, str(refused)) from refused
 
     def get_resource_inst(self, path: str, environ: dict[str, Any]) -> "DriveFile | DriveFolder | None":
-        file_path = self._loc_to_file_path(path, environ)
+        place = self.place(path)
         try:
-            status = os.lstat(file_path)
+            status = place.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
             raise DAVError(403, "this is neither a file nor a folder")
-        return _resource(path, environ, file_path, status)
+        return _resource(path, environ, str(place), status)
 
-    def custom_request_handler(self, environ: dict[str, Any], start_response: Any, default_handler: Any) -> Any:
+    def custom_request_handler(
+        self, environ: dict[str, Any], start_response: Any, default_handler: Any
+    ) -> Any:
         """A browser that opens a folder here is told what this is, as ownCloud does."""
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             found = self.get_resource_inst(environ["PATH_INFO"], environ)

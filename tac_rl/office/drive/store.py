@@ -147,7 +147,8 @@ def shares(
     inside: str | None = None,
 ) -> list[Share]:
     """Shares by id: somebody's, those with somebody, those of a path, or of what lies directly in a folder."""
-    sql, arguments = "SELECT * FROM drive_shares WHERE 1", []
+    sql = "SELECT * FROM drive_shares WHERE 1"
+    arguments: list[str | int] = []
     for column, value in (("owner", owner), ("recipient", recipient), ("path", path)):
         if value is not None:
             sql += f" AND {column} = ?"
