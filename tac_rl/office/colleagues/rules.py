@@ -90,8 +90,8 @@ def about_which(facts: Sequence[FactOverlay], text: str) -> list[FactOverlay]:
     not ask for the "password".
     """
     spans = [{span for phrase in fact.about for span in find_phrase(phrase, text)} for fact in facts]
-    every = set().union(*spans)
-    found = []
+    every = {span for own in spans for span in own}
+    found: list[tuple[int, int, int, FactOverlay]] = []
     for fact, own in zip(facts, spans, strict=True):
         free = {s for s in own if not any(_inside(s, other) for other in every)}
         if free:
