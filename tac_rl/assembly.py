@@ -30,10 +30,10 @@ from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.serving.base import BASE_VERSION
 from tac_rl.serving.build import build_engine, choose_engine
 from tac_rl.serving.publishing import Publisher
-from tac_rl.tac.loading import package_loader
+from tac_rl.tac.packages import package_loader
 from tac_rl.tasks.company import with_overlay
-from tac_rl.tasks.demonstrations import oracle_of
 from tac_rl.tasks.contract import Package
+from tac_rl.tasks.demonstrations import oracle_of
 from tac_rl.tasks.packages import TaskPackage, choose_packages
 
 DEFAULT_CONTEXT = 4096

@@ -42,7 +42,7 @@ async def lease_company(instance: TaskInstance, office: Office | None, name: str
 def make_spec(
     name: str, limits: SandboxLimits, office: Office | None, instance: TaskInstance | None = None
 ) -> SandboxSpec:
-    """A sandbox: with the office's addresses and its command line where `office` is given, and what `instance` wants."""
+    """A sandbox with what `instance` wants, and the office's addresses and commands where `office` is given."""
     mounts, path = (instance.mounts, instance.path) if instance else ((), ())
     if office is None:
         return SandboxSpec(name=name, limits=limits, read_only_mounts=mounts, path=path)

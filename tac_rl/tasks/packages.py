@@ -156,7 +156,9 @@ class TaskPackage:
 def load_package(folder: Path) -> TaskPackage:
     """Load and validate the package in `folder`; `TaskError` names the file, the field and the fix."""
     if not folder.is_dir():
-        siblings = [path.name for path in _folders(folder.parent, is_package)] if folder.parent.is_dir() else []
+        siblings = (
+            [path.name for path in _folders(folder.parent, is_package)] if folder.parent.is_dir() else []
+        )
         known = f"; there are: {', '.join(siblings)}" if siblings else ""
         raise TaskError(f"{folder}: no such task folder{known}")
     missing = [name for name in FILES if not (folder / name).is_file()]
@@ -206,9 +208,7 @@ def load_packages(
     return _load(OURS, path, include, exclude)
 
 
-def _load(
-    loader: Loader[P], path: Path, include: Sequence[str], exclude: Sequence[str]
-) -> tuple[P, ...]:
+def _load(loader: Loader[P], path: Path, include: Sequence[str], exclude: Sequence[str]) -> tuple[P, ...]:
     folders = find_folders(path, include, loader.recognises)
     for pattern in exclude:
         require_match(pattern, [folder.name for folder in _folders(path, loader.recognises)], path)

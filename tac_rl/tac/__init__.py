@@ -1,0 +1,1 @@
+"""Unmodified task packages of TheAgentCompany: loaded, initialised, run and graded (docs/tac.md)."""

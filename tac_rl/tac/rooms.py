@@ -1,0 +1,90 @@
+"""Sandboxes that agents never enter: where a package's scripts and its evaluator run, as in TAC's image."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tac_rl.config.office import JudgeSection
+from tac_rl.office.base import PORTS
+from tac_rl.office.process import Lease
+from tac_rl.sandboxes.base import Mount, Sandbox, SandboxLimits, SandboxProvider, SandboxSpec
+from tac_rl.tac import judge
+from tac_rl.tac.environment import TARGET, Environment
+
+SECRET = "theagentcompany is all you need"
+"""TAC's key for evaluators; it is public."""
+
+_MEMORY_MB, _PROCESSES, _DISK_MB = 2048, 256, 256
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What running TAC's packages needs beside the packages."""
+
+    environment: Environment
+    judge: JudgeSection | None
+    snapshot: str
+    seconds: float
+    """That one script, or an evaluator, may take."""
+
+
+@asynccontextmanager
+async def room(
+    purpose: str,
+    files: Mapping[PurePosixPath, Path],
+    tools: Tools,
+    provider: SandboxProvider,
+    lease: Lease | None,
+    *,
+    room_mb: int = 0,
+) -> AsyncIterator[Sandbox]:
+    """A sandbox that sees `files` read-only at these paths, the environment, the company and the judge.
+
+    `room_mb`: disk that it gets beyond the usual.
+    """
+    sandbox = await provider.start(
+        SandboxSpec(
+            name=f"{purpose}-{secrets.token_hex(6)}",
+            limits=SandboxLimits(
+                memory_mb=_MEMORY_MB,
+                processes=_PROCESSES,
+                disk_mb=_DISK_MB + room_mb,
+                exec_seconds=tools.seconds,
+            ),
+            read_only_mounts=(
+                *tools.environment.mounts,
+                *(Mount(str(source), str(path)) for path, source in files.items()),
+            ),
+            env=_variables(tools),
+            path=(f"{TARGET}/bin",),
+            ports=(*(PORTS.values() if lease else ()), *((judge.PORT,) if tools.judge else ())),
+        )
+    )
+    try:
+        if lease is not None:
+            await lease.serve({port: sandbox.listeners[port] for port in PORTS.values()})
+        if tools.judge is None:
+            yield sandbox
+        else:
+            async with judge.answering(tools.judge, sandbox.listeners[judge.PORT]):
+                yield sandbox
+    finally:
+        await asyncio.shield(sandbox.stop())
+
+
+def _variables(tools: Tools) -> tuple[tuple[str, str], ...]:
+    """The environment of TAC's base image, and what spares libraries from looking for a network."""
+    variables = {
+        "PYTHONPATH": "/utils",
+        "DECRYPTION_KEY": SECRET,
+        "BOT_URL": "http://the-agent-company.com:3000",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    if tools.judge is not None:
+        variables |= judge.variables(tools.judge)
+    return tuple(variables.items())
