@@ -1,0 +1,1 @@
+"""Endpoints of the REST API v4: one router a resource."""
