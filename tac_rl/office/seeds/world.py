@@ -1,0 +1,314 @@
+"""The model of the company that everything else tells parts of: who works on what, when it was opened,
+written, reviewed and released. Chat, forge, tracker and documents draw their facts from here only.
+"""
+
+import random
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from tac_rl.office.seeds import products as catalogue
+from tac_rl.office.seeds.calendar import (
+    FIRST,
+    LAST,
+    SPRINTS,
+    Sprint,
+    at,
+    sprint_of,
+    workday_near,
+    workdays,
+    working_time,
+)
+from tac_rl.office.seeds.people import COLLEAGUES
+from tac_rl.office.seeds.products import Customer, Decision, Incident, Product, Vendor, Wish
+from tac_rl.office.seeds.stories import Step, read_story
+
+
+@dataclass(frozen=True)
+class Work:
+    """One piece of work: an issue of the forge, often one of the tracker too."""
+
+    product: Product
+    number: int
+    """In the forge's project."""
+    kind: str
+    """`bug`, `feature` or `chore`."""
+    title: str
+    detail: str
+    key: str
+    area: str
+    author: str
+    assignee: str
+    reviewer: str
+    priority: str
+    """`urgent`, `high`, `medium` or `low`."""
+    opened: datetime
+    closed: datetime | None
+    declined: bool
+    """Closed without being done."""
+    sprint: Sprint | None
+    """In which it was or will be done."""
+
+    @property
+    def ref(self) -> str:
+        """How people write it: `tidewater#12`."""
+        return f"{self.product.path}#{self.number}"
+
+    @property
+    def version(self) -> str:
+        """The milestone; empty without a sprint."""
+        if self.sprint is None:
+            return ""
+        return "v0.3.0" if self.sprint.number <= 2 else "v0.4.0" if self.sprint.number <= 4 else "v0.5.0"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A step of a product's story, with author and time."""
+
+    product: Product
+    step: Step
+    author: str
+    at: datetime
+    work: Work | None
+    """The issue it closes."""
+
+
+@dataclass(frozen=True)
+class Release:
+    product: Product
+    version: str
+    """Such as `0.3.1`."""
+    at: datetime
+    changes: tuple[Change, ...]
+    """Since the one before."""
+
+
+@dataclass(frozen=True)
+class Leave:
+    person: str
+    first: date
+    last: date
+    cover: str
+
+
+@dataclass(frozen=True)
+class World:
+    seed: int
+    products: tuple[Product, ...]
+    customers: tuple[Customer, ...]
+    vendors: tuple[Vendor, ...]
+    incidents: tuple[Incident, ...]
+    decisions: tuple[Decision, ...]
+    works: tuple[Work, ...]
+    """By product, then number."""
+    changes: tuple[Change, ...]
+    """By product, then time."""
+    releases: tuple[Release, ...]
+    leaves: tuple[Leave, ...]
+    by_key: dict[tuple[str, str], Work] = field(repr=False)
+    """(product's name, key) -> work."""
+
+    def chance(self, purpose: str) -> random.Random:
+        """Chance for one purpose, so that one part can be changed without changing the others."""
+        return random.Random(f"company {self.seed} {purpose}")
+
+    def works_of(self, product: Product) -> list[Work]:
+        return [work for work in self.works if work.product is product]
+
+    def changes_of(self, product: Product) -> list[Change]:
+        return [change for change in self.changes if change.product is product]
+
+    def away(self, person: str, day: date) -> bool:
+        return any(leave.person == person and leave.first <= day <= leave.last for leave in self.leaves)
+
+    def product(self, name: str) -> Product:
+        return next(product for product in self.products if product.name == name)
+
+
+def make_world(seed: int) -> World:
+    """The company that follows from a seed."""
+    chance = random.Random(f"company {seed}")
+    incidents = {(incident.product, incident.key): incident for incident in catalogue.incidents()}
+    works: list[Work] = []
+    changes: list[Change] = []
+    for product in catalogue.products():
+        dated = _dated(product, incidents, chance)
+        fixed = {step.key: (author, when) for step, author, when in dated if step.key}
+        made = _works(product, fixed, incidents, chance)
+        works += made
+        by_key = {work.key: work for work in made if work.key}
+        changes += [Change(product, step, who, when, by_key.get(step.key)) for step, who, when in dated]
+    return World(
+        seed=seed,
+        products=catalogue.products(),
+        customers=catalogue.customers(),
+        vendors=catalogue.vendors(),
+        incidents=catalogue.incidents(),
+        decisions=catalogue.decisions(),
+        works=tuple(works),
+        changes=tuple(changes),
+        releases=tuple(_releases(changes, incidents)),
+        leaves=tuple(_leaves(chance)),
+        by_key={(work.product.name, work.key): work for work in works if work.key},
+    )
+
+
+def _dated(
+    product: Product, incidents: dict[tuple[str, str], Incident], chance: random.Random
+) -> list[tuple[Step, str, datetime]]:
+    """Each step of the story with its author and time: foundations until December, repairs in the eight weeks."""
+    story = read_story(product.path)
+    first_fix = next((n for n, step in enumerate(story) if step.key), len(story))
+    early, late = story[:first_fix], story[first_fix:]
+    autumn = workdays(product.started + timedelta(4), date(2025, 12, 19))
+    winter = workdays(date(2026, 1, 8), date(2026, 2, 24))
+    dated = []
+    for steps, days in ((early, autumn), (late, winter)):
+        for n, step in enumerate(steps):
+            incident = incidents.get((product.name, step.key))
+            if incident:
+                author = incident.fixed_by
+                when = at(workday_near(incident.at.date() + timedelta(1)), 9, chance.randrange(60))
+            else:
+                author = chance.choice((product.lead, *product.members))
+                place = (n + chance.uniform(0.2, 0.8)) / len(steps)
+                when = working_time(chance, days[int(place * len(days))])
+            dated.append((step, author, when))
+    return _in_order(dated)
+
+
+def _in_order(dated: list[tuple[Step, str, datetime]]) -> list[tuple[Step, str, datetime]]:
+    """Keep the story's order among the steps on the main branch: those written on branches stand alone."""
+    mainline = sorted(when for step, _, when in dated if not step.branch)
+    ordered = []
+    for step, author, when in dated:
+        ordered.append((step, author, when if step.branch else mainline.pop(0)))
+    return sorted(ordered, key=lambda entry: entry[2])
+
+
+def _works(
+    product: Product,
+    fixed: dict[str, tuple[str, datetime]],
+    incidents: dict[tuple[str, str], Incident],
+    chance: random.Random,
+) -> list[Work]:
+    chores = [_filled(wish, product, chance) for wish in catalogue.chores()]
+    chores = chance.sample(chores, 13)
+    wishes = [("bug", w) for w in product.bugs] + [("feature", w) for w in product.features]
+    drafts = []
+    for kind, wish in wishes + [("chore", wish) for wish in chores]:
+        drafts.append(_draft(product, kind, wish, fixed, incidents, chance))
+    drafts.sort(key=lambda draft: draft["opened"])
+    return [Work(product=product, number=n, **draft) for n, draft in enumerate(drafts, 1)]
+
+
+def _draft(
+    product: Product,
+    kind: str,
+    wish: Wish,
+    fixed: dict[str, tuple[str, datetime]],
+    incidents: dict[tuple[str, str], Incident],
+    chance: random.Random,
+) -> dict[str, object]:
+    """What a `Work` needs besides its number."""
+    people = tuple(dict.fromkeys((product.lead, *product.members)))
+    declined = False
+    closed = sprint = None
+    incident = incidents.get((product.name, wish.key))
+    if wish.key:
+        assignee, closed = fixed[wish.key]
+        opened = incident.at if incident else _before(closed, chance)
+        sprint = sprint_of(closed.date())
+    else:
+        assignee = chance.choice(people)
+        opened = working_time(chance, chance.choice(workdays(date(2025, 12, 1), date(2026, 2, 25))))
+        fate = chance.random()
+        last_days = workdays(max(opened.date() + timedelta(2), FIRST), LAST)
+        if kind == "chore" and fate < 0.62 and last_days:
+            closed = working_time(chance, chance.choice(last_days))
+            sprint = sprint_of(closed.date())
+        elif kind != "chore" and fate < 0.18 and last_days:
+            closed, declined = working_time(chance, chance.choice(last_days)), True
+        elif fate < 0.62:
+            sprint = SPRINTS[4]
+    others = [person for person in people if person != assignee]
+    authors = [*others, "liu_qiang", "mark_johnson"] if kind == "bug" else [*others, product.lead]
+    author = incident.found_by if incident else chance.choice(authors)
+    weights = {"bug": (1, 4, 5, 2), "feature": (0, 2, 5, 5), "chore": (0, 0, 4, 8)}[kind]
+    priority = chance.choices(("urgent", "high", "medium", "low"), weights)[0]
+    if incident:
+        priority = ("urgent", "high", "medium")[incident.severity - 1]
+    return {
+        "kind": kind,
+        "title": wish.title,
+        "detail": wish.detail,
+        "key": wish.key,
+        "area": _area(wish, product, chance),
+        "author": author,
+        "assignee": assignee,
+        "reviewer": chance.choice(others),
+        "priority": priority,
+        "opened": opened,
+        "closed": closed,
+        "declined": declined,
+        "sprint": sprint,
+    }
+
+
+def _before(closed: datetime, chance: random.Random) -> datetime:
+    """A working time, some days before."""
+    day = closed.date() - timedelta(chance.randint(2, 9))
+    while day.weekday() >= 5:
+        day -= timedelta(1)
+    return working_time(chance, day)
+
+
+def _filled(wish: Wish, product: Product, chance: random.Random) -> Wish:
+    slots = {"area": chance.choice(product.areas), "name": product.name}
+    return Wish(wish.title.format(**slots), wish.detail.format(**slots), "")
+
+
+def _area(wish: Wish, product: Product, chance: random.Random) -> str:
+    """The area that the title names, else any."""
+    named = [area for area in product.areas if area.rstrip("s") in wish.title.lower()]
+    return named[0] if named else chance.choice(product.areas)
+
+
+def _releases(changes: list[Change], incidents: dict[tuple[str, str], Incident]) -> list[Release]:
+    """Versions 0.1.0 to 0.4.0 on fixed Thursdays, and a patch two days after each incident."""
+    releases = []
+    for product in catalogue.products():
+        dates = {
+            "0.1.0": at(date(2025, 10, 30), 10, 30),
+            "0.2.0": at(date(2025, 12, 18), 10, 30),
+            "0.3.0": at(date(2026, 1, 29), 10, 30),
+            "0.4.0": at(date(2026, 2, 26), 10, 30),
+        }
+        for (name, _), incident in incidents.items():
+            if name == product.name:
+                day = workday_near(incident.at.date() + timedelta(2))
+                minor = "0.2.1" if at(day, 10) < dates["0.3.0"] else "0.3.1"
+                dates[minor] = at(day, 10, 15)
+        since = at(product.started, 0)
+        for version, when in sorted(dates.items(), key=lambda item: item[1]):
+            own = (c for c in changes if c.product is product and since < c.at <= when)
+            releases.append(Release(product, version, when, tuple(own)))
+            since = when
+    return releases
+
+
+def _leaves(chance: random.Random) -> list[Leave]:
+    """One to two absences of a few days for most people, covered by somebody of the department."""
+    leaves = []
+    for employee in COLLEAGUES:
+        peers = [e.username for e in COLLEAGUES if e.department == employee.department and e is not employee]
+        for _ in range(chance.choice((0, 1, 1, 2))):
+            first = chance.choice(workdays(date(2026, 1, 7), date(2026, 3, 20)))
+            last = workday_near(first + timedelta(chance.randint(0, 6)))
+            overlapping = any(
+                leave.person == employee.username and leave.first <= last and first <= leave.last
+                for leave in leaves
+            )
+            if not overlapping:
+                leaves.append(Leave(employee.username, first, last, chance.choice(peers)))
+    return sorted(leaves, key=lambda leave: (leave.first, leave.person))
