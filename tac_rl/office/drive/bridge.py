@@ -18,8 +18,8 @@ from tac_rl.office.drive.dav import Answer, Dav
 from tac_rl.office.drive.files import Incoming, RefusedError
 from tac_rl.office.tenant import Tenant
 
-XML_BYTES = 2**20
-"""Of a request's XML body."""
+BODY_BYTES = 2**20
+"""Of a request that brings no file."""
 STALL_SECONDS = 60.0
 """A client that neither sends nor takes anything for so long is given up."""
 _MOUNT = re.compile(r"(/remote\.php/(?:webdav|dav/files/([^/]+)))(/.*)?", re.DOTALL)
@@ -38,7 +38,9 @@ class DavMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/remote.php/"):
-            await self.app(scope, receive, send)
+            upload = scope["type"] == "http" and scope["path"].endswith("/upload")
+            limit = BODY_BYTES + (self.dav.upload_bytes if upload else 0)
+            await self.app(scope, _limited(receive, limit), send)
             return
         try:
             answer = await self._answer(scope, receive)
@@ -179,14 +181,29 @@ def _refusal(status: int, message: str) -> Answer:
     return Answer(status, headers, body)
 
 
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Receive no more than `limit` bytes of a body: `RefusedError` (413), where the body is read."""
+    received = 0
+
+    async def receive_some() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise RefusedError(413, f"a request's body may have {limit} bytes at most")
+        return message
+
+    return receive_some
+
+
 async def _receive_small(receive: Receive, declared: int) -> bytes:
     received = bytearray()
     more = True
-    while more and max(declared, len(received)) <= XML_BYTES:
+    while more and max(declared, len(received)) <= BODY_BYTES:
         data, more = await _part(receive)
         received += data
-    if max(declared, len(received)) > XML_BYTES:
-        raise RefusedError(413, f"a request's body may have {XML_BYTES} bytes at most")
+    if max(declared, len(received)) > BODY_BYTES:
+        raise RefusedError(413, f"a request's body may have {BODY_BYTES} bytes at most")
     return bytes(received)
 
 

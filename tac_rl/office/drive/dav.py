@@ -38,7 +38,20 @@ from tac_rl.office.tenant import Tenant
 
 WEBDAV = "/remote.php/webdav"
 METHODS = frozenset(
-    ("OPTIONS", "GET", "HEAD", "PUT", "DELETE", "MKCOL", "COPY", "MOVE", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK")
+    (
+        "OPTIONS",
+        "GET",
+        "HEAD",
+        "PUT",
+        "DELETE",
+        "MKCOL",
+        "COPY",
+        "MOVE",
+        "PROPFIND",
+        "PROPPATCH",
+        "LOCK",
+        "UNLOCK",
+    )
 )
 UPLOAD_BYTES = 256 * 2**20
 """Of one file."""
