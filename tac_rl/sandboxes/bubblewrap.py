@@ -17,7 +17,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tac_rl.errors import SandboxError, SandboxUnavailableError
@@ -202,6 +202,8 @@ def _arguments(spec: SandboxSpec, system: SystemFiles, folder: Path) -> list[str
         options += ["--symlink", target, f"/dev/{name}"]
     options += ["--bind", str(folder / "control"), "/run/control"]
     for mount in spec.read_only_mounts:
+        for parent in reversed(PurePosixPath(mount.target).parents[:-1]):
+            options += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap makes them for its own user only.
         options += ["--ro-bind", mount.source, mount.target]
     return [*options, "--remount-ro", "/", "--", *system.server, *map(str, spec.ports)]
 
