@@ -119,6 +119,9 @@ class MergeRequestOverlay(Section):
     assignees: tuple[Username, ...] = ()
     reviewers: tuple[Username, ...] = ()
     labels: tuple[str, ...] = ()
+    milestone: str | None = None
+    remove_source_branch: bool = False
+    """Of a merged one: its branch is gone."""
     at: When = None
     notes: tuple[NoteOverlay, ...] = ()
 
