@@ -90,6 +90,8 @@ class CommitOverlay(Section):
     files: dict[str, str] = Field(default_factory=dict)
     """Path -> content; text, or `base64:...` for bytes."""
     delete: tuple[str, ...] = ()
+    merges: str | None = None
+    """A branch that this commit merges: it takes over what changed there, and its last commit is the second parent."""
     tag: str | None = None
     """A tag for this commit."""
 
