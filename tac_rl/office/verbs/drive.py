@@ -71,6 +71,9 @@ class Drive:
         return self._properties(path, "0")[0]
 
     def read(self, path: str) -> bytes:
+        """A file's content."""
+        if self.entry(path).folder:
+            raise Problem(f"{path} is a folder")
         return self._ask("GET", path)
 
     def write(self, path: str, data: bytes) -> None:

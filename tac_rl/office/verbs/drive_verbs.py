@@ -34,12 +34,12 @@ def ls(drive: Drive, path: str | None = None) -> list[str]:
 
 @VERBS.verb("cat PATH...", "a file's content")
 def cat(drive: Drive, path: str) -> bytes:
-    return _read(drive, path)
+    return drive.read(path)
 
 
 @VERBS.verb("get PATH [LOCAL]", "copy a file of the drive to here")
 def get(drive: Drive, path: str, local: str | None = None) -> str:
-    data = _read(drive, path)
+    data = drive.read(path)
     name = path.rstrip("/").rpartition("/")[2]
     target = os.path.join(local, name) if local and os.path.isdir(local) else local or name
     try:
@@ -70,7 +70,7 @@ def write(drive: Drive, path: str, text: str) -> str:
 
 @VERBS.verb("append PATH TEXT...", "add a line to the end of a file")
 def append(drive: Drive, path: str, text: str) -> str:
-    old = _read(drive, path)
+    old = drive.read(path)
     new = old + (b"" if not old or old.endswith(b"\n") else b"\n") + text.encode("utf-8", "replace") + b"\n"
     drive.write(path, new)
     return f"added to {path}"
@@ -114,9 +114,3 @@ def find(drive: Drive, text: str) -> list[str]:
 @VERBS.verb("share PATH...", "make a public link and print it")
 def share(drive: Drive, path: str) -> str:
     return drive.share(path)
-
-
-def _read(drive: Drive, path: str) -> bytes:
-    if drive.entry(path).folder:
-        raise Problem(f"{path} is a folder; see: drive ls {path}")
-    return drive.read(path)

@@ -65,10 +65,11 @@ class Web:
         if not colon:
             host, port = authority, "80"
         if scheme != "http" or not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
-            raise Problem(f"{url!r} is not an address such as http://the-agent-company.com:3000")
+            raise Unreachable(f"{url!r} is not an address such as http://the-agent-company.com:3000")
         self.url = url.rstrip("/")
         self.headers = dict(headers or {})
-        self._address = (host.strip("[]"), int(port))
+        # As bytes: for a str the resolver would import the codec of international names, and with it `re`.
+        self._host, self._port = host.strip("[]").encode("ascii", "replace"), int(port)
         self._authority = authority
         self._prefix = (slash + prefix).rstrip("/")
         self._limit = limit
@@ -114,7 +115,7 @@ class Web:
         if answer.status >= 500:
             raise Unreachable(f"{self.url} failed with {answer.status}: {text}")
         if answer.status == 404:
-            raise Missing(text)
+            raise Missing(f"{text} ({method} {target})")
         raise Refused(answer.status, text)
 
     def exchange(
@@ -172,7 +173,10 @@ class Web:
         status = 100
         while status < 200:  # "100 Continue" and its like come before the answer
             head = self._until(connection, b"\r\n\r\n").decode("latin-1").split("\r\n")
-            status = int(head[0].split(" ")[1])
+            protocol, _, told = head[0].partition(" ")
+            if not protocol.startswith("HTTP/1."):
+                raise EOFError("it doesn't speak HTTP/1.1")
+            status = int(told[:3])
             headers = {}
             for line in head[1:]:
                 name, _, value = line.partition(":")

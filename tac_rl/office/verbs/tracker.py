@@ -101,6 +101,14 @@ class Tracker:
     def cycle_issues(self, project: dict[str, Any], cycle: dict[str, Any]) -> list[dict[str, Any]]:
         return self.all(self.of(project, f"cycles/{cycle['id']}/cycle-issues/"))
 
+    def cycles_of(self, project: dict[str, Any], issue: dict[str, Any]) -> list[str]:
+        """Names of the cycles that an issue is in: the API tells it only from the cycles' side."""
+        return [
+            cycle["name"]
+            for cycle in self.listed(project, "cycles")
+            if any(item["id"] == issue["id"] for item in self.cycle_issues(project, cycle))
+        ]
+
     # People
 
     def people(self) -> dict[str, dict[str, Any]]:

@@ -63,7 +63,7 @@ def issue(tracker: Tracker, key: str) -> list[str]:
         ("priority", found["priority"]),
         ("assignee", ", ".join(usernames.get(person, person) for person in found["assignees"])),
         ("labels", ", ".join(labels.get(label, label) for label in found["labels"])),
-        ("cycle", ", ".join(_cycles_of(tracker, project, found))),
+        ("cycle", ", ".join(tracker.cycles_of(project, found))),
         ("start", found.get("start_date")),
         ("due", found.get("target_date")),
         ("description", text_of(found.get("description_html"))),
@@ -249,15 +249,6 @@ def _change(tracker: Tracker, key: str, **fields: Any) -> str:
 
 def _states(tracker: Tracker, project: dict[str, Any]) -> dict[str, str]:
     return {state["id"]: state["name"] for state in tracker.listed(project, "states")}
-
-
-def _cycles_of(tracker: Tracker, project: dict[str, Any], issue: dict[str, Any]) -> list[str]:
-    """Names of the cycles that an issue is in: the API tells it only from the cycles' side."""
-    return [
-        cycle["name"]
-        for cycle in tracker.listed(project, "cycles")
-        if any(item["id"] == issue["id"] for item in tracker.cycle_issues(project, cycle))
-    ]
 
 
 def _lines(tracker: Tracker, project: dict[str, Any], issues: list[dict[str, Any]]) -> list[str]:
