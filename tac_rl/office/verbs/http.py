@@ -159,9 +159,8 @@ class Web:
         if self._connection is not None and monotonic() - self._used > _REUSE_SECONDS:
             self.close()
         if self._connection is None:
-            family, kind, protocol, _, address = _socket.getaddrinfo(*self._address, 0, _socket.SOCK_STREAM)[
-                0
-            ]
+            found = _socket.getaddrinfo(self._host, self._port, 0, _socket.SOCK_STREAM)
+            family, kind, protocol, _, address = found[0]
             self._connection = _socket.socket(family, kind, protocol)
             self._connection.settimeout(SECONDS)
             self._connection.connect(address)
