@@ -16,7 +16,7 @@ from rich.text import Text
 
 from tac_rl.agents.base import AgentStep
 from tac_rl.assembly import single_attempt
-from tac_rl.config.loading import load_config, parse_config
+from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
 from tac_rl.doors import EXIT_INFRASTRUCTURE, run_door
 from tac_rl.office.overlay_file import read_overlay
@@ -52,10 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
     run = find_run(args.runs_dir, args.run) if args.run else None
     source = run / "config.yaml" if run else args.config
-    if source:
-        config = load_config(RunConfig, source, args.overrides)
-    else:
-        config = parse_config(RunConfig, {}, source="the default config")
+    config = load_config(RunConfig, source, args.overrides)
     config = config.model_copy(update={"office": config.office.model_copy(update={"record_changes": True})})
     console = Console(stderr=args.json, highlight=False, soft_wrap=True)
     result = asyncio.run(

@@ -14,12 +14,12 @@ from tac_rl.errors import ConfigError
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def load_config(model: type[ModelT], path: Path, overrides: Sequence[str] = ()) -> ModelT:
-    """The validated config in `path`, after `overrides` (each `a.b=VALUE`, the value in YAML)."""
-    document = _read_yaml(path)
+def load_config(model: type[ModelT], path: Path | None, overrides: Sequence[str] = ()) -> ModelT:
+    """The validated config in `path` (None: the defaults), after `overrides` (each `a.b=VALUE`, the value in YAML)."""
+    document = {} if path is None else _read_yaml(path)
     for override in overrides:
         _apply_override(document, override)
-    return parse_config(model, document, source=str(path))
+    return parse_config(model, document, source=str(path or "the default config"))
 
 
 def parse_config(model: type[ModelT], document: dict[str, Any], source: str) -> ModelT:

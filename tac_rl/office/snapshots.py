@@ -7,7 +7,6 @@ hash of that code: a changed office never meets a stale snapshot. Saved ones lie
 import fcntl
 import functools
 import hashlib
-import os
 import re
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tac_rl.config.cache import cache_folder
 from tac_rl.errors import OfficeError
 from tac_rl.office import tenant as tenants
 from tac_rl.office.laying import lay_over
@@ -27,20 +27,11 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CODE = (".py", ".html", ".sql", ".txt", ".md", ".json", ".yaml", ".j2")
 
 
-def cache_root() -> Path:
-    """Where snapshots are kept: `$TAC_RL_CACHE`, else the user's cache folder."""
-    configured = os.environ.get("TAC_RL_CACHE")
-    if configured:
-        return Path(configured) / "snapshots"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "tac-rl" / "snapshots"
-
-
 class Snapshots:
     """The snapshots in one folder. Several processes may use it at once."""
 
     def __init__(self, root: Path | None = None) -> None:
-        self.root = root or cache_root()
+        self.root = root or cache_folder() / "snapshots"
 
     def find(self, name: str) -> Path:
         """The folder of a snapshot, made first where it is a built-in one; `NAME` means the newest `NAME@N`."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tac_rl.config.cache import cache_folder
 from tac_rl.errors import ConfigError
-from tac_rl.office.snapshots import cache_root
 from tac_rl.sandboxes.base import Mount
 
 TARGET = "/opt/tac"
@@ -76,7 +76,7 @@ class Environment:
 
 def default_folder() -> Path:
     """Where the environment lies unless the config says otherwise (`tasks.tac.environment`)."""
-    return cache_root().parent / "tac"
+    return cache_folder() / "tac"
 
 
 def find_environment(folder: Path | None) -> Environment:
@@ -111,16 +111,21 @@ def make_environment(folder: Path, requirements: Sequence[str], say: Callable[[s
     say(f"installing {len(requirements)} libraries and what they need")
     _run([inside, "-m", "pip", "install", "--quiet", *requirements], "install the libraries")
     (folder / "bin" / "python_default").symlink_to("python")  # TAC's name for it, in init scripts.
+    describe(folder)
+    return find_environment(folder)
+
+
+def describe(folder: Path) -> None:
+    """Write down what is installed, so that loading packages needs to start nothing."""
     code = (
         "import importlib.metadata as m, json, platform, pkgutil, sys;"
         "print(json.dumps({'prefix': sys.base_prefix, 'version': platform.python_version(),"
         "'distributions': sorted({d.metadata['Name'] for d in m.distributions()}),"
         "'modules': sorted({i.name for i in pkgutil.iter_modules()} | set(sys.stdlib_module_names))}))"
     )
-    record = json.loads(_run([inside, "-I", "-c", code], "look at the environment"))
+    record = json.loads(_run([str(folder / "bin" / "python"), "-I", "-c", code], "look at the environment"))
     record["distributions"] = sorted(map(normalised, record["distributions"]))
     (folder / _RECORD).write_text(json.dumps(record), encoding="utf-8")
-    return find_environment(folder)
 
 
 def find_python() -> str:

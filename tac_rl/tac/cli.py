@@ -1,0 +1,77 @@
+"""`python -m tac_rl.tac`: what running TheAgentCompany's packages needs, and what of them runs here."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from tac_rl.config.loading import load_config
+from tac_rl.config.run import RunConfig
+from tac_rl.doors import add_config_arguments
+from tac_rl.errors import ConfigError
+from tac_rl.tac import survey, table
+from tac_rl.tac.environment import default_folder, make_environment, requirements_for
+from tac_rl.tac.imports import imported
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tac_rl.tac", description="Run unmodified packages of TheAgentCompany (docs/tac.md)."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    environment = verbs.add_parser("environment", help="make the Python environment of TAC's evaluators")
+    environment.add_argument("folder", type=Path, nargs="?", default=default_folder(), metavar="DIR")
+    environment.add_argument(
+        "--checkout", type=Path, help="install only what the packages in this checkout of TAC import"
+    )
+    environment.add_argument(
+        "--also", action="append", default=[], metavar="REQUIREMENT", help="install this too, such as torch"
+    )
+    made = verbs.add_parser("table", help="load, initialise and grade every package, and say what runs here")
+    made.add_argument("checkout", type=Path, metavar="CHECKOUT", help="a checkout of TAC's repository")
+    made.add_argument("names", nargs="*", metavar="NAME", help="packages or patterns (default: all)")
+    made.add_argument("--out", type=Path, help="write the table into this Markdown file, between its marks")
+    made.add_argument(
+        "--seconds", type=float, default=120.0, help="for one script or evaluator (default: %(default)s)"
+    )
+    made.add_argument("--jobs", type=int, default=2, help="packages at once (default: %(default)s)")
+    add_config_arguments(made, required=False)
+    args = parser.parse_args(arguments)
+    if args.verb == "table" and (args.jobs < 1 or args.seconds <= 0):
+        parser.error("--jobs must be at least 1, --seconds above 0")
+    return args
+
+
+def main(arguments: Sequence[str]) -> int:
+    args = parse(arguments)
+    if args.verb == "environment":
+        return _environment(args)
+    config = load_config(RunConfig, args.config, args.overrides)
+    tac = config.tasks.tac.model_copy(update={"grading_seconds": args.seconds})
+    tasks = config.tasks.model_copy(update={"tac": tac})
+    config = config.model_copy(update={"tasks": tasks})
+    surveying = survey.survey(args.checkout, args.names, config, jobs=args.jobs, tell=_tell)
+    rows = asyncio.run(surveying)
+    if args.out:
+        table.write(args.out, rows)
+    else:
+        print(table.render(rows))
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _environment(args: argparse.Namespace) -> int:
+    modules = None
+    if args.checkout:
+        files = sorted((args.checkout / "workspaces").glob("tasks/*/*.py"))
+        files += sorted((args.checkout / "workspaces" / "base_image").glob("*.py"))
+        if not files:
+            raise ConfigError(f"{args.checkout}: holds no workspaces/tasks of TheAgentCompany")
+        modules = sorted(imported(file.read_text(encoding="utf-8") for file in files))
+    made = make_environment(args.folder, requirements_for(modules, args.also), print)
+    print(f"{made.folder}: Python {made.version} with {len(made.distributions)} libraries; use it with")
+    print(f"  tasks.tac.environment: {made.folder}")
+    return 0
