@@ -85,7 +85,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class Decision:
-    on: date
+    day: date
     meeting: str
     what: str
     product: str
@@ -119,8 +119,8 @@ def incidents() -> tuple[Incident, ...]:
 
 @cache
 def decisions() -> tuple[Decision, ...]:
-    found = (Decision(**{**d, "on": date.fromisoformat(d["on"])}) for d in data("company")["decisions"])
-    return tuple(sorted(found, key=lambda decision: decision.on))
+    found = (Decision(**{**d, "day": date.fromisoformat(d["day"])}) for d in data("company")["decisions"])
+    return tuple(sorted(found, key=lambda decision: decision.day))
 
 
 @cache

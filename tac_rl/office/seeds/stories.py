@@ -1,8 +1,8 @@
 """The stories of the repositories: what was written, in which order (`data/repositories/*.txt`).
 
-    == message of a commit | key=KEY mr=BRANCH     KEY: the issue it closes; BRANCH: where it was written
-    -- path                                        what follows is added to the end of the file
-    -~ path                                        what follows replaces parts of it: <<<< old ==== new >>>>
+== message of a commit | key=KEY mr=BRANCH     KEY: the issue it closes; BRANCH: where it was written
+-- path                                        what follows is added to the end of the file
+-~ path                                        what follows replaces parts of it: <<<< old ==== new >>>>
 """
 
 import re

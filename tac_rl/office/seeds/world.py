@@ -3,7 +3,7 @@ written, reviewed and released. Chat, forge, tracker and documents draw their fa
 """
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from tac_rl.office.seeds import products as catalogue
@@ -21,6 +21,9 @@ from tac_rl.office.seeds.calendar import (
 from tac_rl.office.seeds.people import COLLEAGUES
 from tac_rl.office.seeds.products import Customer, Decision, Incident, Product, Vendor, Wish
 from tac_rl.office.seeds.stories import Step, read_story
+
+_NAMES = frozenset({"Unicode", "Robots", "DOT", "CSV", "Gatehouse"})
+"""First words of titles that keep their capital."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,12 @@ class Work:
     def ref(self) -> str:
         """How people write it: `tidewater#12`."""
         return f"{self.product.path}#{self.number}"
+
+    @property
+    def title_in_text(self) -> str:
+        """The title as part of a sentence."""
+        keep = self.title.startswith('"') or self.title.split()[0] in _NAMES or self.title[1].isupper()
+        return self.title if keep else self.title[0].lower() + self.title[1:]
 
     @property
     def version(self) -> str:
@@ -195,64 +204,69 @@ def _works(
     chores = [_filled(wish, product, chance) for wish in catalogue.chores()]
     chores = chance.sample(chores, 13)
     wishes = [("bug", w) for w in product.bugs] + [("feature", w) for w in product.features]
-    drafts = []
+    works = []
     for kind, wish in wishes + [("chore", wish) for wish in chores]:
-        drafts.append(_draft(product, kind, wish, fixed, incidents, chance))
-    drafts.sort(key=lambda draft: draft["opened"])
-    return [Work(product=product, number=n, **draft) for n, draft in enumerate(drafts, 1)]
+        works.append(_work(product, kind, wish, fixed, incidents, chance))
+    works.sort(key=lambda work: work.opened)
+    return [replace(work, number=n) for n, work in enumerate(works, 1)]
 
 
-def _draft(
+def _work(
     product: Product,
     kind: str,
     wish: Wish,
     fixed: dict[str, tuple[str, datetime]],
     incidents: dict[tuple[str, str], Incident],
     chance: random.Random,
-) -> dict[str, object]:
-    """What a `Work` needs besides its number."""
+) -> Work:
+    """Who does it and when; its number is given later."""
     people = tuple(dict.fromkeys((product.lead, *product.members)))
-    declined = False
-    closed = sprint = None
     incident = incidents.get((product.name, wish.key))
-    if wish.key:
-        assignee, closed = fixed[wish.key]
-        opened = incident.at if incident else _before(closed, chance)
-        sprint = sprint_of(closed.date())
-    else:
-        assignee = chance.choice(people)
-        opened = working_time(chance, chance.choice(workdays(date(2025, 12, 1), date(2026, 2, 25))))
-        fate = chance.random()
-        last_days = workdays(max(opened.date() + timedelta(2), FIRST), LAST)
-        if kind == "chore" and fate < 0.62 and last_days:
-            closed = working_time(chance, chance.choice(last_days))
-            sprint = sprint_of(closed.date())
-        elif kind != "chore" and fate < 0.18 and last_days:
-            closed, declined = working_time(chance, chance.choice(last_days)), True
-        elif fate < 0.62:
-            sprint = SPRINTS[4]
+    opened, closed, sprint, declined = _dates(kind, wish, fixed, incident, chance)
+    assignee = fixed[wish.key][0] if wish.key else chance.choice(people)
     others = [person for person in people if person != assignee]
     authors = [*others, "liu_qiang", "mark_johnson"] if kind == "bug" else [*others, product.lead]
-    author = incident.found_by if incident else chance.choice(authors)
     weights = {"bug": (1, 4, 5, 2), "feature": (0, 2, 5, 5), "chore": (0, 0, 4, 8)}[kind]
     priority = chance.choices(("urgent", "high", "medium", "low"), weights)[0]
-    if incident:
-        priority = ("urgent", "high", "medium")[incident.severity - 1]
-    return {
-        "kind": kind,
-        "title": wish.title,
-        "detail": wish.detail,
-        "key": wish.key,
-        "area": _area(wish, product, chance),
-        "author": author,
-        "assignee": assignee,
-        "reviewer": chance.choice(others),
-        "priority": priority,
-        "opened": opened,
-        "closed": closed,
-        "declined": declined,
-        "sprint": sprint,
-    }
+    return Work(
+        product=product,
+        number=0,
+        kind=kind,
+        title=wish.title,
+        detail=wish.detail,
+        key=wish.key,
+        area=_area(wish, product, chance),
+        author=incident.found_by if incident else chance.choice(authors),
+        assignee=assignee,
+        reviewer=chance.choice(others),
+        priority=("urgent", "high", "medium")[incident.severity - 1] if incident else priority,
+        opened=opened,
+        closed=closed,
+        declined=declined,
+        sprint=sprint,
+    )
+
+
+def _dates(
+    kind: str,
+    wish: Wish,
+    fixed: dict[str, tuple[str, datetime]],
+    incident: Incident | None,
+    chance: random.Random,
+) -> tuple[datetime, datetime | None, Sprint | None, bool]:
+    """(opened, closed, sprint, declined). A story's commit closes what has a key."""
+    if wish.key:
+        closed = fixed[wish.key][1]
+        opened = incident.at if incident else _before(closed, chance)
+        return opened, closed, sprint_of(closed.date()), False
+    opened = working_time(chance, chance.choice(workdays(date(2025, 12, 1), date(2026, 2, 25))))
+    fate = chance.random()
+    end = working_time(chance, chance.choice(workdays(max(opened.date() + timedelta(1), FIRST), LAST)))
+    if kind == "chore" and fate < 0.62:
+        return opened, end, sprint_of(end.date()), False
+    if kind != "chore" and fate < 0.18:
+        return opened, end, None, True
+    return opened, None, SPRINTS[4] if fate < 0.62 else None, False
 
 
 def _before(closed: datetime, chance: random.Random) -> datetime:
@@ -299,7 +313,7 @@ def _releases(changes: list[Change], incidents: dict[tuple[str, str], Incident])
 
 def _leaves(chance: random.Random) -> list[Leave]:
     """One to two absences of a few days for most people, covered by somebody of the department."""
-    leaves = []
+    leaves: list[Leave] = []
     for employee in COLLEAGUES:
         peers = [e.username for e in COLLEAGUES if e.department == employee.department and e is not employee]
         for _ in range(chance.choice((0, 1, 1, 2))):
