@@ -185,7 +185,11 @@ def test_statements_that_share_the_most_words_are_shared() -> None:
     assert shared("What is the server's port?") == [statements[2].text]
     assert shared("What is the address?") == [statements[2].text]
     assert shared("What's the password, and on which port does the server run?") == [
+        statements[1].text,
         statements[2].text,
+    ]
+    assert shared("Where is the viewer's code and what is its password?") == [
+        statements[0].text,
         statements[1].text,
     ]
     assert shared("I like the viewer") == []

@@ -87,6 +87,7 @@ def test_a_heading_is_the_topic_of_the_lines_after_it_and_a_labelled_line_stays_
     text = "Your people's skills are as follows:\n\nAnn Lee: Writes Go. Likes graphs.\nBo Ek: Sells."
     how = parse_scenarios({"Wang Fang": {"extra_info": text}}, "test")["wang_fang"]
 
+    assert ask(how, "Which skills have your people who sell?") == ask(how, "Your people's skills?")
     assert ask(how, "Which skills do your people have?") == "Ann Lee: Writes Go. Likes graphs. Bo Ek: Sells."
     assert ask(how, "Who can write Go?") == "Ann Lee: Writes Go. Likes graphs."
 

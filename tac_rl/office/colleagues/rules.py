@@ -15,7 +15,10 @@ from tac_rl.office.colleagues.words import TEXT_MAX, content_words, find_phrase,
 from tac_rl.office.overlay import FactOverlay, StatementOverlay
 
 FACTS_MAX = 5
-STATEMENTS_MAX = 3
+STATEMENTS_MAX = 5
+COVER_MAX = 3
+"""Statements for one clause of a question."""
+_AND = re.compile(r"\s+and\s+", re.IGNORECASE)
 _FILLERS = frozenset(re.findall(r"\w+", phrases.FILLERS))
 
 
@@ -100,23 +103,22 @@ def about_which(facts: Sequence[FactOverlay], text: str) -> list[FactOverlay]:
 
 
 def share(statements: Sequence[StatementOverlay], text: str) -> list[StatementOverlay]:
-    """The sentences that share the most content words with the question, then those that cover what is left of it.
+    """The sentences that share the most content words with what is asked, then those that cover what is left of it.
 
-    Words that stand in few of the sentences weigh more. A sentence's topic counts only where no sentence's
-    own words do. A message that asks for nothing gets nothing.
+    Words that stand in few of the sentences weigh more. Where a topic shares more words than any sentence's own
+    do, its sentences are it. A message that asks for nothing gets nothing.
     """
     if not statements or not ("?" in text or holds_any(phrases.REQUESTS, text)):
         return []
-    questions = [s for s in sentences(text[:TEXT_MAX]) if s.rstrip("\"')*_ ").endswith("?")]
-    for part in (" ".join(questions), text):
-        words = content_words(part)
-        chosen = _cover([content_words(s.text) for s in statements], words)
-        if not chosen:
-            topics = [content_words(s.topic) & words for s in statements]
-            most = max(len(topic) for topic in topics)
-            chosen = [i for i, topic in enumerate(topics) if topic and len(topic) == most]
+    parts = sentences(text[:TEXT_MAX])
+    questions = [part for part in parts if part.rstrip("\"')*_ ").endswith("?")]
+    own = [content_words(s.text) for s in statements]
+    topics = [content_words(s.topic) for s in statements]
+    for asked in (questions, parts):
+        clauses = [clause for part in asked for clause in _AND.split(part)]
+        chosen = [i for clause in clauses for i in _match(own, topics, content_words(clause))]
         if chosen:
-            return [statements[i] for i in chosen]
+            return [statements[i] for i in list(dict.fromkeys(chosen))[:STATEMENTS_MAX]]
     return []
 
 
@@ -147,11 +149,21 @@ def _inside(span: tuple[int, int], other: tuple[int, int]) -> bool:
     return span != other and other[0] <= span[0] and span[1] <= other[1]
 
 
+def _match(
+    own: Sequence[frozenset[str]], topics: Sequence[frozenset[str]], words: frozenset[str]
+) -> list[int]:
+    """Indices of the statements for one clause."""
+    by_topic = [len(topic & words) for topic in topics]
+    if max(by_topic) > max(len(each & words) for each in own):
+        return [i for i, shared in enumerate(by_topic) if shared == max(by_topic)]
+    return _cover(own, words)
+
+
 def _cover(sentences_words: Sequence[frozenset[str]], words: frozenset[str]) -> list[int]:
     """Indices of sentences, best first: each covers a word of the question that those before did not."""
     left = set(words)
     chosen: list[int] = []
-    while len(chosen) < STATEMENTS_MAX:
+    while len(chosen) < COVER_MAX:
         scores = [
             sum(1 / sum(word in other for other in sentences_words) for word in own & left)
             for own in sentences_words

@@ -31,8 +31,9 @@ def sentences(text: str) -> list[str]:
 
 def content_words(text: str) -> frozenset[str]:
     """Words that say what a text is about, in lower case and without a plural's ending."""
-    words = re.findall(r"[^\W_]+", text[:TEXT_MAX].casefold().replace("'s ", " "))
-    return frozenset(_singular(word) for word in words if len(word) > 1 and word not in _FUNCTION_WORDS)
+    words = re.findall(r"[^\W_]+", text[:TEXT_MAX].casefold())
+    stems = {_singular(word) for word in words if len(word) > 1 and word not in _FUNCTION_WORDS}
+    return frozenset(stems - _FUNCTION_WORDS)
 
 
 def _singular(word: str) -> str:
@@ -51,7 +52,7 @@ _FUNCTION_WORDS = frozenset(
         """
         a about after again all also am an and another any anybody anyone anything are as ask asked asking
         at be because been before being but by can could currently did do does doing don done each either
-        else for from further get give given go going good got great had has have having he hello help her
+        else for from further get give given going good got great had has have having he hello help her
         here hey hi him his how however i if in info information into is it its just know known let like
         looking ll make many may me might more most much must my need needed needs new no not now of off ok
         okay on one only or other our out please provide question re really regarding said same say see send
