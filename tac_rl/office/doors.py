@@ -57,6 +57,8 @@ class Doors:
         if listener.family == socket.AF_UNIX:
             server = await loop.create_unix_server(protocol, sock=listener)
         else:
+            # What is accepted inherits this; else each answer of two parts waits for a delayed ACK, 40 ms.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = await loop.create_server(protocol, sock=listener)
         self._servers.append(server)
 

@@ -62,6 +62,8 @@ class Relay:
         if listener.family == socket.AF_UNIX:
             server = await asyncio.start_unix_server(accepted, sock=listener)
         else:
+            # What is accepted inherits this; else each answer of two parts waits for a delayed ACK, 40 ms.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = await asyncio.start_server(accepted, sock=listener)
         self._servers.append(server)
 
