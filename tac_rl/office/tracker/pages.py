@@ -1,0 +1,4 @@
+from fastapi import FastAPI
+
+
+def add_pages(app: FastAPI) -> None: ...
