@@ -251,7 +251,11 @@ class DriveProvider(FilesystemProvider):
         except RefusedError as refused:
             raise DAVError(refused.status, str(refused)) from refused
 
-    def get_resource_inst(self, path: str, environ: dict[str, Any]) -> "DriveFile | DriveFolder | None":
+    def get_resource_inst(
+        self, path: str | None, environ: dict[str, Any]
+    ) -> "DriveFile | DriveFolder | None":
+        if path is None:  # the parent of the root
+            return None
         place = self.place(path)
         try:
             status = place.lstat()
