@@ -178,6 +178,14 @@ def _named(kind: str, column: str) -> Describer:
     return describe
 
 
+def _avatar(change: RowChange, changes: Changes) -> Iterator[str]:
+    name = project_name(changes, change.key["project_id"])
+    if change.kind == "removed":
+        yield f"the avatar of {name} was removed"
+    else:
+        yield f"{name} has a new avatar: {changes.whole(change).get('filename')}"
+
+
 def _star(change: RowChange, changes: Changes) -> Iterator[str]:
     verb = "starred" if change.kind == "added" else "unstarred"
     yield f"{change.key['username']} {verb} {project_name(changes, change.key['project_id'])}"
@@ -204,6 +212,7 @@ DESCRIBERS: dict[str, Describer] = {
     "forge_protected_branches": _named("protection of branch", "name"),
     "forge_wiki_pages": _named("wiki page", "title"),
     "forge_pipelines": _named("pipeline", "iid"),
+    "forge_avatars": _avatar,
     "forge_stars": _star,
     "forge_approvals": _approval,
     "forge_merge_requests": silent,

@@ -20,7 +20,7 @@ def summary(changes: Changes) -> list[str]:
             told += describer(change, changes)
     for ref in changes.refs:
         told += forge.ref_sentences(ref, changes)
-    told += _files(changes.files)
+    told += _files(change for change in changes.files if change.path.startswith(_DRIVE))
     told += [f"{table}: {count} {_rows(count)} {kind}" for (table, kind), count in untold.items()]
     told += [f"{table}: {count} more {_rows(count)}" for table, count in changes.rows_left_out.items()]
     return told
@@ -62,13 +62,15 @@ def _files(changes: Iterable[FileChange]) -> Iterator[str]:
 
 
 def _shown(path: str) -> str:
-    return path.removeprefix("drive/")
+    return path.removeprefix(_DRIVE)
 
 
 def _rows(count: int) -> str:
     return "record" if count == 1 else "records"
 
 
+_DRIVE = "drive/"
+"""Files of other services have records that tell of them."""
 _DESCRIBERS: dict[str, Describer] = {
     "people": _person,
     **chat.DESCRIBERS,

@@ -109,6 +109,25 @@ def _link(change: RowChange, changes: Changes) -> Iterator[str]:
     yield f"link {row.get('url')} {verb} {_of(changes, row)}"
 
 
+def _attachment(change: RowChange, changes: Changes) -> Iterator[str]:
+    row = changes.whole(change)
+    try:
+        name = json.loads(str(row.get("attributes"))).get("name")
+    except (ValueError, AttributeError):
+        name = None
+    if row.get("is_uploaded") and change.kind != "removed":
+        yield f"file {name or '?'} was attached to {_of(changes, row)}"
+    elif change.kind == "removed":
+        yield f"file {name or '?'} was removed from {_of(changes, row)}"
+
+
+def _relation(change: RowChange, changes: Changes) -> Iterator[str]:
+    row = changes.whole(change)
+    other = _reference(changes, changes.look("tracker_issues", row.get("related_issue")))
+    verb = {"added": "was added", "removed": "was removed", "changed": "was changed"}[change.kind]
+    yield f"relation {quote(row.get('relation_type'))} of {_of(changes, row)} to {other} {verb}"
+
+
 def _reference(changes: Changes, row: Mapping[str, Value]) -> str:
     """`FE-12`."""
     prefix = changes.look("tracker_projects", row.get("project")).get("identifier", "?")
@@ -144,6 +163,8 @@ DESCRIBERS: dict[str, Describer] = {
     "tracker_issues": _issue,
     "tracker_comments": _comment,
     "tracker_links": _link,
+    "tracker_attachments": _attachment,
+    "tracker_relations": _relation,
     "tracker_cycle_issues": _planned("cycle", "tracker_cycles", "cycle"),
     "tracker_module_issues": _planned("module", "tracker_modules", "module"),
     "tracker_activities": silent,
