@@ -68,7 +68,7 @@ async def _check(args: argparse.Namespace) -> int:
     folders = find_folders(args.path, args.names)
     console = Console(highlight=False, soft_wrap=True)
     provider = make_provider(SandboxSection())
-    office = build_office(OfficeSection())  # Started by the first lease: only packages with services need it.
+    office = build_office(OfficeSection())  # Started by the first package that names services.
     verdicts: list[Verdict] = []
     try:
         checking = check_packages(folders, provider, office, seeds=args.seeds, concurrency=args.jobs)

@@ -200,6 +200,8 @@ async def _bench(
     package: TaskPackage, provider: SandboxProvider, office: Office | None
 ) -> AsyncIterator[_Bench]:
     office = office if package.services else None
+    if office is not None:
+        await office.start()
     async with AsyncExitStack() as stack:
         sandbox = await provider.start(make_spec(f"check-{package.name}", SandboxLimits(), office))
         stack.push_async_callback(sandbox.stop)

@@ -129,6 +129,8 @@ async def players(
     provider: SandboxProvider, limits: SandboxLimits, office: Office | None, count: int, seed: int
 ) -> AsyncIterator[Players]:
     """`count` rooms to play in, given up at the end; `office` where any package names services."""
+    if office is not None:
+        await office.start()
     async with AsyncExitStack() as stack:
         rooms = []
         for _ in range(count):

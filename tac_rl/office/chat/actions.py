@@ -6,7 +6,7 @@ The REST API and the pages call these; `store.py` has what other parts of the of
 from collections.abc import Iterable
 from typing import Literal
 
-from tac_rl.office.chat import messages, rights, rooms
+from tac_rl.office.chat import files, messages, rights, rooms
 from tac_rl.office.chat.messages import Message
 from tac_rl.office.chat.refusals import Failed, Refused, not_allowed
 from tac_rl.office.chat.rooms import Role, Room
@@ -149,6 +149,7 @@ def delete_room(tenant: Tenant, me: User, room: Room) -> None:
     if not rights.may_own(tenant, me, room):
         raise not_allowed()
     rooms.remove(tenant, room.id)
+    files.sweep(tenant)
 
 
 # Messages
@@ -176,6 +177,8 @@ def delete(tenant: Tenant, me: User, message: Message) -> None:
     if message.author != me.username and not _may_moderate(tenant, me, message):
         raise Refused("error-action-not-allowed", "Not allowed")
     messages.remove(tenant, message)
+    if "file" in message.extra:
+        files.sweep(tenant)
 
 
 def pin(tenant: Tenant, me: User, message: Message) -> Message:

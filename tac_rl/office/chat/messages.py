@@ -15,6 +15,7 @@ from tac_rl.office.tenant import Tenant
 
 _MENTION = re.compile(r"(?<![\w.@])@([0-9a-zA-Z._-]+)")
 _CHANNEL = re.compile(r"(?<![\w&/#])#([0-9a-zA-Z._-]+)")
+_EMOJI = re.compile(r"[A-Za-z0-9_+-]{1,64}")
 _LINK = re.compile(r"https?://[^\s<>\"')\]]+")
 EVERYBODY = ("all", "here")
 
@@ -208,6 +209,11 @@ def remove(tenant: Tenant, message: Message) -> None:
         db.execute(
             "INSERT OR REPLACE INTO chat_deleted VALUES (?, ?, ?)", (message.id, message.room, now_ms(tenant))
         )
+
+
+def is_emoji(name: str) -> bool:
+    """Whether this may be an emoji's name, without colons."""
+    return _EMOJI.fullmatch(name) is not None
 
 
 def react(tenant: Tenant, message: Message, emoji: str, username: str, wanted: bool | None = None) -> None:

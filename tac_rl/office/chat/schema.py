@@ -99,7 +99,8 @@ CREATE TABLE chat_files (
     type TEXT NOT NULL,
     size INTEGER NOT NULL,
     at INTEGER NOT NULL,
-    message TEXT                     -- that shows it; NULL: not yet confirmed
+    message TEXT REFERENCES chat_messages ON DELETE CASCADE  -- that shows it; NULL: not yet confirmed
 );
 CREATE INDEX chat_files_by_room ON chat_files (room, name);
+CREATE INDEX chat_files_by_message ON chat_files (message);
 """

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from tac_rl.office.drive import cloud, forms, html, links, ocs, pages, sharing
 from tac_rl.office.drive.bridge import DavMiddleware
@@ -34,6 +35,8 @@ def make_app() -> FastAPI:
         else:
             answer = _refuse(request, error.status_code, error.detail)
         answer.headers.update(error.headers or {})
+        if error.status_code == 405:  # the framework names the methods of one route only
+            answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer
 
     @app.exception_handler(pages.SignInError)
@@ -41,6 +44,14 @@ def make_app() -> FastAPI:
         return pages.to_login(request)
 
     return app
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """What may be done with the request's path."""
+    fitting = [
+        r for r in app.routes if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE
+    ]
+    return {method for route in fitting for method in route.methods or ()}
 
 
 def _refuse(request: Request, status: int, message: str) -> Response:

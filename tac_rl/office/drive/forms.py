@@ -29,7 +29,7 @@ _REASONS = {
 
 
 def make_router(dav: Dav) -> APIRouter:
-    router = APIRouter(prefix="/index.php/apps/files", tags=["pages"])
+    router = APIRouter(default_response_class=Response, prefix="/index.php/apps/files", tags=["pages"])
 
     @router.post("/folder", responses=_DONE, openapi_extra=openapi.form("dir", "name"), status_code=303)
     async def make_folder(request: Request) -> Response:

@@ -12,7 +12,7 @@ from tac_rl.office.drive.store import Share
 
 
 def make_router(dav: Dav) -> APIRouter:
-    router = APIRouter(prefix="/index.php/s", tags=["links"])
+    router = APIRouter(default_response_class=Response, prefix="/index.php/s", tags=["links"])
     refused = openapi.REFUSED
 
     @router.get("/{token}", responses={200: openapi.PAGE, **refused}, openapi_extra=openapi.query("path"))

@@ -35,8 +35,8 @@ _META = {
 FORMAT_PARAMETER = {
     "name": "format",
     "in": "query",
-    "description": "of the answer",
-    "schema": {"type": "string", "enum": ["xml", "json"], "default": "xml"},
+    "description": "of the answer: `json`, or else XML",
+    "schema": {"type": "string", "default": "xml"},
 }
 
 

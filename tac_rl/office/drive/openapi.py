@@ -5,7 +5,7 @@ from typing import Any
 Responses = dict[int | str, dict[str, Any]]
 
 PAGE: dict[str, Any] = {"description": "A page", "content": {"text/html": {}}}
-SAVED: dict[str, Any] = {"description": "The file", "content": {"application/octet-stream": {}}}
+SAVED: dict[str, Any] = {"description": "The file", "content": {"*/*": {}}}
 MOVED: dict[str, Any] = {"description": "Go there; to the login page, if you aren't signed in"}
 REFUSED: Responses = {status: {**PAGE, "description": "Refused"} for status in (400, 403, 404)}
 

@@ -43,7 +43,7 @@ def to_login(request: Request) -> Response:
 
 
 def make_router(dav: Dav) -> APIRouter:
-    router = APIRouter(tags=["pages"])
+    router = APIRouter(default_response_class=Response, tags=["pages"])
 
     @router.get("/", responses={303: openapi.MOVED}, openapi_extra=openapi.query("dir"), status_code=303)
     @router.get("/index.php", include_in_schema=False)

@@ -74,7 +74,9 @@ def make_router(version: int) -> APIRouter:
         return ocs.answer(request, [_shown(request, found) for found in _listed(request, tenant, username)])
 
     @router.post(
-        "/shares", responses=ocs.responses(version, _SHARE, 400, 403, 404), openapi_extra=_openapi(_FIELDS)
+        "/shares",
+        responses=ocs.responses(version, _SHARE, 400, 403, 404, 413),
+        openapi_extra=_openapi(_FIELDS),
     )
     async def create_share(request: Request, username: Username) -> Response:
         """Make a public link (shareType 3), or give a file to somebody (0)."""
@@ -88,7 +90,7 @@ def make_router(version: int) -> APIRouter:
 
     @router.put(
         "/shares/{number}",
-        responses=ocs.responses(version, _SHARE, 400, 403, 404),
+        responses=ocs.responses(version, _SHARE, 400, 403, 404, 413),
         openapi_extra=_openapi(_CHANGES),
     )
     async def change_share(request: Request, username: Username, number: str) -> Response:

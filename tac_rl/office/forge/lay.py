@@ -161,9 +161,7 @@ class _Layer:
                 )
             else:
                 given = milestone.model_fields_set & {"description", "state", "due"}
-                values = {
-                    {"due": "due_date"}.get(key, key): getattr(milestone, key) for key in sorted(given)
-                }
+                values = {{"due": "due_date"}.get(key, key): getattr(milestone, key) for key in sorted(given)}
                 milestones.update_milestone(self.tenant, there, values)
 
     def _issue(self, issue: ForgeIssueOverlay) -> None:
@@ -182,7 +180,9 @@ class _Layer:
         )
         last = self._notes(made, issue.notes, at)
         if issue.state == "closed":
-            issues.close_issue(self.tenant, made, self._closer(issue.notes, issue.author), stamp(last + MINUTE))
+            issues.close_issue(
+                self.tenant, made, self._closer(issue.notes, issue.author), stamp(last + MINUTE)
+            )
 
     def _merge_request(self, request: MergeRequestOverlay) -> None:
         repo = open_repository(self.tenant, self.project["id"])

@@ -25,6 +25,9 @@ from tac_rl.office.seeds.stories import Step, read_story
 _NAMES = frozenset({"Unicode", "Robots", "DOT", "CSV", "Gatehouse"})
 """First words of titles that keep their capital."""
 
+PLANNED = "planned"
+"""The key of what the next sprint is about."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -145,7 +148,7 @@ def make_world(seed: int) -> World:
         fixed = {step.key: (author, when) for step, author, when in dated if step.key}
         made = _works(product, fixed, incidents, chance)
         works += made
-        by_key = {work.key: work for work in made if work.key}
+        by_key = {work.key: work for work in made if work.key in fixed}
         changes += [Change(product, step, who, when, by_key.get(step.key)) for step, who, when in dated]
     return World(
         seed=seed,
@@ -157,8 +160,8 @@ def make_world(seed: int) -> World:
         works=tuple(works),
         changes=tuple(changes),
         releases=tuple(_releases(changes, incidents)),
-        leaves=tuple(_leaves(chance)),
-        by_key={(work.product.name, work.key): work for work in works if work.key},
+        leaves=tuple(_leaves(chance, _busy(works, changes))),
+        by_key={(work.product.name, work.key): work for work in works if work.key not in ("", PLANNED)},
     )
 
 
@@ -223,7 +226,7 @@ def _work(
     people = tuple(dict.fromkeys((product.lead, *product.members)))
     incident = incidents.get((product.name, wish.key))
     opened, closed, sprint, declined = _dates(kind, wish, fixed, incident, chance)
-    assignee = fixed[wish.key][0] if wish.key else chance.choice(people)
+    assignee = fixed[wish.key][0] if wish.key in fixed else chance.choice(people)
     others = [person for person in people if person != assignee]
     authors = [*others, "liu_qiang", "mark_johnson"] if kind == "bug" else [*others, product.lead]
     weights = {"bug": (1, 4, 5, 2), "feature": (0, 2, 5, 5), "chore": (0, 0, 4, 8)}[kind]
@@ -255,12 +258,12 @@ def _dates(
     chance: random.Random,
 ) -> tuple[datetime, datetime | None, Sprint | None, bool]:
     """(opened, closed, sprint, declined). A story's commit closes what has a key."""
-    if wish.key:
+    if wish.key and wish.key != PLANNED:
         closed = fixed[wish.key][1]
         opened = incident.at if incident else _before(closed, chance)
         return opened, closed, sprint_of(closed.date()), False
     opened = working_time(chance, chance.choice(workdays(date(2025, 12, 1), date(2026, 2, 25))))
-    fate = chance.random()
+    fate = 0.5 if wish.key == PLANNED else chance.random()
     end = working_time(chance, chance.choice(workdays(max(opened.date() + timedelta(1), FIRST), LAST)))
     if kind == "chore" and fate < 0.62:
         return opened, end, sprint_of(end.date()), False
@@ -311,18 +314,33 @@ def _releases(changes: list[Change], incidents: dict[tuple[str, str], Incident])
     return releases
 
 
-def _leaves(chance: random.Random) -> list[Leave]:
-    """One to two absences of a few days for most people, covered by somebody of the department."""
+def _busy(works: list[Work], changes: list[Change]) -> set[tuple[str, date]]:
+    """Who was certainly at work on which day."""
+    busy = {(change.author, change.at.date()) for change in changes}
+    for work in works:
+        busy.add((work.author, work.opened.date()))
+        if work.closed:
+            busy |= {(work.assignee, work.closed.date()), (work.reviewer, work.closed.date())}
+    for incident in catalogue.incidents():
+        for day in range(4):
+            when = incident.at.date() + timedelta(day)
+            busy |= {(incident.found_by, when), (incident.fixed_by, when)}
+    return busy | {(decision.by, decision.day) for decision in catalogue.decisions()}
+
+
+def _leaves(chance: random.Random, busy: set[tuple[str, date]]) -> list[Leave]:
+    """Absences of a few days on which nobody expects the person, covered by somebody of the department."""
     leaves: list[Leave] = []
     for employee in COLLEAGUES:
+        name = employee.username
         peers = [e.username for e in COLLEAGUES if e.department == employee.department and e is not employee]
-        for _ in range(chance.choice((0, 1, 1, 2))):
-            first = chance.choice(workdays(date(2026, 1, 7), date(2026, 3, 20)))
-            last = workday_near(first + timedelta(chance.randint(0, 6)))
-            overlapping = any(
-                leave.person == employee.username and leave.first <= last and first <= leave.last
-                for leave in leaves
-            )
-            if not overlapping:
-                leaves.append(Leave(employee.username, first, last, chance.choice(peers)))
+        free = 0 if name == "sarah_johnson" else chance.choice((1, 1, 2))
+        for _ in range(12):
+            first = chance.choice(workdays(date(2026, 1, 12), date(2026, 3, 20)))
+            last = workday_near(first + timedelta(chance.randint(0, 5)))
+            days = [first + timedelta(n) for n in range((last - first).days + 1)]
+            taken = any(own.person == name and own.first <= last and first <= own.last for own in leaves)
+            if free and not taken and not any((name, day) in busy for day in days):
+                leaves.append(Leave(name, first, last, chance.choice(peers)))
+                free -= 1
     return sorted(leaves, key=lambda leave: (leave.first, leave.person))

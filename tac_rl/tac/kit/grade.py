@@ -7,11 +7,12 @@ looks whether they were there: a grade is given only where everything that it re
 
 import ctypes
 import http.client
-import importlib.util
+import importlib
 import json
 import os
 import sys
 import traceback
+import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOG = f"{HERE}/log"
@@ -52,28 +53,29 @@ def check_services(ports):
             raise Failed(f"the {name} answers with status {status}")
 
 
-class Watched:
-    """litellm, imported when it is first used, with a note of the calls that failed.
+class Judge(types.ModuleType):
+    """Stands for litellm until something of it is used, and notes which of its calls fail.
 
-    Its import takes seconds, every evaluator imports it by way of `common`, and few ask a judge.
+    The import takes seconds; every evaluator imports it by way of `common`, and few ask a judge.
     """
 
     def __init__(self):
+        super().__init__("litellm")
         self.failures = []
-        specification = importlib.util.find_spec("litellm")
-        if specification is None:
-            return
-        self.execute = specification.loader.exec_module
-        specification.loader.exec_module = self.load
-        specification.loader = importlib.util.LazyLoader(specification.loader)
-        module = importlib.util.module_from_spec(specification)
-        sys.modules["litellm"] = module
-        specification.loader.exec_module(module)
 
-    def load(self, module):
-        self.execute(module)
-        complete = module.completion
+    def __getattr__(self, name):  # Only of what this object lacks: everything but a module's own names.
+        if sys.modules.get("litellm") is self:
+            del sys.modules["litellm"]
+            try:
+                real = importlib.import_module("litellm")
+            except Exception as error:
+                sys.modules["litellm"] = self
+                self.failures.append(f"litellm can't be imported: {error}")
+                raise
+            real.completion = self.watched(real.completion)
+        return getattr(sys.modules["litellm"], name)
 
+    def watched(self, complete):
         def completion(*arguments, **options):
             try:
                 return complete(*arguments, **options)
@@ -81,14 +83,14 @@ class Watched:
                 self.failures.append(f"{type(error).__name__}: {error}"[:500])
                 raise
 
-        module.completion = completion
+        return completion
 
 
 def graded(job):
     os.chdir(job["workspace"])
     remove_escaping_links(job["workspace"])
     check_services(job["services"])
-    judge = Watched()
+    judge = sys.modules["litellm"] = Judge()
     import eval as tac
 
     sys.path.remove(HERE)
