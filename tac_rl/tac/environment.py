@@ -106,10 +106,13 @@ def make_environment(folder: Path, requirements: Sequence[str], say: Callable[[s
     python = find_python()
     say(f"making {folder} with {python}")
     shutil.rmtree(folder, ignore_errors=True)
-    _run([python, "-m", "venv", str(folder)], "make the environment")
-    inside = str(folder / "bin" / "python")
-    say(f"installing {len(requirements)} libraries and what they need")
-    _run([inside, "-m", "pip", "install", "--quiet", *requirements], "install the libraries")
+    if requirements:
+        _run([python, "-m", "venv", str(folder)], "make the environment")
+        say(f"installing {len(requirements)} libraries and what they need")
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+        _run([*pip, *requirements], "install the libraries")
+    else:
+        _run([python, "-m", "venv", "--without-pip", str(folder)], "make the environment")
     (folder / "bin" / "python_default").symlink_to("python")  # TAC's name for it, in init scripts.
     describe(folder)
     return find_environment(folder)

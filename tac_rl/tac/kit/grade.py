@@ -87,7 +87,6 @@ class Judge(types.ModuleType):
 
 
 def graded(job):
-    os.chdir(job["workspace"])
     remove_escaping_links(job["workspace"])
     check_services(job["services"])
     judge = sys.modules["litellm"] = Judge()
