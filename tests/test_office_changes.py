@@ -228,6 +228,83 @@ def test_the_drive_tells_of_files(tmp_path: Path) -> None:
     assert changed.sha256_before != changed.sha256
 
 
+MORE: dict[str, Any] = {
+    "people": [{"username": "li_ming", "name": "Li Ming"}],
+    "chat": {
+        "channels": [
+            {
+                "name": "plans",
+                "private": True,
+                "owner": "alex_turner",
+                "messages": [{"from": "alex_turner", "text": "Soon", "reactions": {"eyes": ["alex_turner"]}}],
+            }
+        ]
+    },
+    "forge": {
+        "projects": [
+            {
+                "path": "root/atlas",
+                "members": {"mike_chen": "developer"},
+                "milestones": [{"title": "v1"}],
+                "commits": [{"message": "Release", "files": {"z": "1"}, "tag": "v1.0"}],
+                "issues": [{"title": "Wobbles", "assignees": ["mike_chen"], "milestone": "v1"}],
+                "wiki": {"Home": "Welcome"},
+            },
+            {
+                "path": "lab/fresh",
+                "protected_branches": ["main"],
+                "commits": [{"message": "Go", "files": {"a": "b"}}],
+            },
+        ]
+    },
+    "tracker": {"projects": [{"name": "Backend", "issues": [{"title": "Pipes"}]}]},
+    "drive": {"files": {"Documents/q.txt": "q"}, "shares": [{"path": "Documents/q.txt"}]},
+}
+
+
+def test_what_is_new_and_what_is_gone_is_told_once_and_not_again_for_each_of_its_parts(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    before, after = lay(tmp_path / "a"), lay(tmp_path / "b")
+    tenant = Tenant("test", after)
+    lay_over(tenant, parse_overlay(MORE, "test"))
+    tenant.close()
+
+    told = summary(diff(before, after))
+
+    for line in (
+        "li_ming joined the company",
+        "#plans (private) was created by alex_turner",
+        'alex_turner wrote in #plans (private): "Soon"',
+        "the project lab/fresh was created by theagentcompany",
+        'issue root/atlas#13 "Wobbles" was opened by theagentcompany',
+        "mike_chen is now assignee of issue root/atlas#13",
+        "mike_chen is now developer of root/atlas",
+        'milestone "v1" of root/atlas was created',
+        'wiki page "Home" of root/atlas was created',
+        'tag v1.0 of root/atlas was created with 1 new commit: "Release" by The Agent',
+        "the tracker's project Backend was created",
+        "Documents/q.txt is shared with whoever has the link",
+    ):
+        assert line in told
+    assert not [line for line in told if "state" in line or "protection" in line]
+    gone = summary(diff(after, before))
+    for line in (
+        "li_ming left the company",
+        "#plans (private) was deleted",
+        "the project lab/fresh was deleted",
+        "the tracker's project Backend was deleted",
+        'issue root/atlas#13 "Wobbles" was deleted',
+        "tag v1.0 of root/atlas was deleted",
+        "file Documents/q.txt was removed",
+    ):
+        assert line in gone
+    assert any(line.startswith("branch main of root/atlas moved from ") for line in gone)
+    assert not [line for line in gone if "Soon" in line or "Pipes" in line or "of lab/fresh" in line]
+
+
 # Any table, any folder
 
 

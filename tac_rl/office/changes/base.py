@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 Value = str | int | float | None
@@ -63,7 +64,7 @@ class RefChange:
     after: str | None = None
     """A commit's (or tag object's) hash; for `HEAD` a branch's full name."""
     commits: tuple[Commit, ...] = ()
-    """Reachable now and not from any ref before, newest first; at most `COMMITS_MAX`."""
+    """Reachable from it, and not there before, newest first; at most `COMMITS_MAX`."""
 
 
 COMMITS_MAX = 50
@@ -85,6 +86,14 @@ class Changes:
     @property
     def nothing(self) -> bool:
         return not (self.rows or self.files or self.refs)
+
+    def became(self, table: str, key: Value) -> Kind | None:
+        """What happened to a record; None: nothing did."""
+        return self._kinds.get((table, str(key)))
+
+    @cached_property
+    def _kinds(self) -> dict[tuple[str, str], Kind]:
+        return {(change.table, joined(change.key)): change.kind for change in self.rows}
 
     def look(self, table: str, key: Value) -> Mapping[str, Value]:
         """A record that a changed row refers to; empty where it isn't known."""

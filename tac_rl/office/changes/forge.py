@@ -32,10 +32,14 @@ def project_name(changes: Changes, project_id: Value) -> str:
     return f"{group}/{project['path']}"
 
 
+def project_of(change: RefChange) -> str:
+    """The id in a repository's path."""
+    return change.repository.removeprefix("repositories/").removesuffix(".git")
+
+
 def ref_sentences(change: RefChange, changes: Changes) -> Iterator[str]:
     """About a branch or a tag; other refs are the forge's own."""
-    number = change.repository.removeprefix("repositories/").removesuffix(".git")
-    project = project_name(changes, int(number) if number.isdigit() else number)
+    project = project_name(changes, project_of(change))
     if change.ref == "HEAD" and change.kind == "changed":
         yield f"the default branch of {project} is now {str(change.after).removeprefix('refs/heads/')}"
         return

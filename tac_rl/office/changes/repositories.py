@@ -1,6 +1,6 @@
 """The difference of two copies of a git repository: which refs moved, and over which commits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pygit2
@@ -9,46 +9,52 @@ from pygit2.enums import SortMode
 from tac_rl.office.changes.base import COMMITS_MAX, Commit, Kind, RefChange
 from tac_rl.office.forge.repositories import open_folder
 
-Refs = dict[str, str]
-
 
 def diff_repository(before: Path, after: Path, path: str) -> Iterator[RefChange]:
     """What became of the refs of the repository at `path` in both offices, by name. Either may be missing."""
-    old, new = _refs(before / path), _refs(after / path)
-    if old == new:
+    old, new = _open(before / path), _open(after / path)
+    was, now = _refs(old), _refs(new)
+    if was == now:
         return
-    for name in sorted(old.keys() | new.keys()):
-        was, now = old.get(name), new.get(name)
-        if was == now:
+    for name in sorted(was.keys() | now.keys()):
+        start, end = was.get(name), now.get(name)
+        if start == end:
             continue
-        kind: Kind = "added" if was is None else "removed" if now is None else "changed"
-        commits = _new_commits(after / path, now, old) if now is not None and name != "HEAD" else ()
-        yield RefChange(path, name, kind, was, now, commits)
+        kind: Kind = "added" if start is None else "removed" if end is None else "changed"
+        commits: tuple[Commit, ...] = ()
+        if new is not None and end is not None and name != "HEAD":
+            commits = _new_commits(old, new, end, was.values())
+        yield RefChange(path, name, kind, start, end, commits)
 
 
-def _refs(folder: Path) -> Refs:
-    """Ref -> what it points to; none where there is no repository."""
-    if not (folder / "HEAD").is_file():
+def _open(folder: Path) -> pygit2.Repository | None:
+    return open_folder(folder) if (folder / "HEAD").is_file() else None
+
+
+def _refs(repository: pygit2.Repository | None) -> dict[str, str]:
+    """Ref -> what it points to."""
+    if repository is None:
         return {}
-    repository = open_folder(folder)
-    references = repository.listall_reference_objects()
-    found = {reference.name: str(reference.target) for reference in references}
+    found = {reference.name: str(reference.target) for reference in repository.listall_reference_objects()}
     found["HEAD"] = str(repository.lookup_reference("HEAD").target)
     return found
 
 
-def _new_commits(folder: Path, tip: str, old: Refs) -> tuple[Commit, ...]:
-    repository = open_folder(folder)
-    start = _commit(repository, tip)
+def _new_commits(
+    old: pygit2.Repository | None, new: pygit2.Repository, tip: str, known: Iterable[str]
+) -> tuple[Commit, ...]:
+    start = _commit(new, tip)
     if start is None:
         return ()
-    walker = repository.walk(start.id, SortMode.TOPOLOGICAL)
-    for target in old.values():
-        known = _commit(repository, target)
-        if known is not None:
-            walker.hide(known.id)
+    walker = new.walk(start.id, SortMode.TOPOLOGICAL)
+    for target in known:
+        commit = _commit(new, target)
+        if commit is not None:
+            walker.hide(commit.id)
     found = []
     for commit in walker:
+        if old is not None and commit.id in old:  # Its branch was moved back, or is gone.
+            continue
         title = commit.message.strip().partition("\n")[0]
         found.append(Commit(str(commit.id), commit.author.name, title[:200]))
         if len(found) == COMMITS_MAX:

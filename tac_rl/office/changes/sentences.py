@@ -13,17 +13,32 @@ def summary(changes: Changes) -> list[str]:
     told: list[str] = []
     untold: Counter[tuple[str, str]] = Counter()
     for change in sorted(changes.rows, key=lambda change: _RANKS.get(change.table, len(_RANKS))):
+        if _goes_without_saying(change, changes):
+            continue
         describer = _DESCRIBERS.get(change.table)
         if describer is None:
             untold[change.table, change.kind] += 1
         else:
             told += describer(change, changes)
     for ref in changes.refs:
-        told += forge.ref_sentences(ref, changes)
+        if changes.became("forge_projects", forge.project_of(ref)) != "removed":
+            told += forge.ref_sentences(ref, changes)
     told += _files(change for change in changes.files if change.path.startswith(_DRIVE))
     told += [f"{table}: {count} {_rows(count)} {kind}" for (table, kind), count in untold.items()]
     told += [f"{table}: {count} more {_rows(count)}" for table, count in changes.rows_left_out.items()]
     return told
+
+
+def _goes_without_saying(change: RowChange, changes: Changes) -> bool:
+    """What is removed with what it belongs to, and what everything new of its kind comes with."""
+    whole = changes.whole(change)
+    if change.kind == "changed" or (change.kind == "added" and change.table not in _BORN_WITH):
+        return False
+    return any(
+        changes.became(table, whole[column]) == change.kind
+        for column, table in _OWNERS.items()
+        if column in whole
+    )
 
 
 def _person(change: RowChange, changes: Changes) -> Iterator[str]:
@@ -37,11 +52,12 @@ def _person(change: RowChange, changes: Changes) -> Iterator[str]:
 def _share(change: RowChange, changes: Changes) -> Iterator[str]:
     row = changes.whole(change)
     to = row.get("recipient") or "whoever has the link"
+    path = str(row.get("path")).strip("/")
     if change.kind == "changed":
-        yield f"the share of {row.get('path')} with {to}: {alterations(change)}"
+        yield f"the share of {path} with {to}: {alterations(change)}"
     else:
         verb = "shared" if change.kind == "added" else "no longer shared"
-        yield f"{row.get('path')} is {verb} with {to}"
+        yield f"{path} is {verb} with {to}"
 
 
 def _files(changes: Iterable[FileChange]) -> Iterator[str]:
@@ -69,6 +85,15 @@ def _rows(count: int) -> str:
     return "record" if count == 1 else "records"
 
 
+_OWNERS = {
+    "room": "chat_rooms",
+    "project_id": "forge_projects",
+    "issuable_id": "forge_issuables",
+    "project": "tracker_projects",
+    "issue": "tracker_issues",
+}
+"""Column -> table of what a record belongs to."""
+_BORN_WITH = ("forge_protected_branches", "tracker_states", "tracker_members")
 _DRIVE = "drive/"
 """Files of other services have records that tell of them."""
 _DESCRIBERS: dict[str, Describer] = {
