@@ -2,10 +2,14 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tac_rl.office.verbs import sandbox_files
+
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+"""With the Python that runs the tests first: another one would have to compile the modules."""
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Commands:
             capture_output=True,
             timeout=30,
             cwd=self.cwd,
-            env={"PATH": os.environ["PATH"], **addresses},
+            env={"PATH": PATH, **addresses},
         )
         return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 

@@ -254,6 +254,7 @@ def test_addresses_and_accounts_are_the_offices():
     for service, url in ports.items():
         assert url == f"http://{base.HOST}:{base.PORTS[base.ServiceName(service)]}"
     assert (chat.USER, forge.USER, drive.USER) == (base.AGENT_CHAT, base.AGENT_FORGE, base.AGENT_DRIVE)
+    assert (tracker.AGENT, tracker.AGENT_EMAIL) == (base.AGENT_CHAT, base.AGENT_TRACKER)
     assert {chat.PASSWORD, forge.PASSWORD, drive.PASSWORD} == {base.PASSWORD}
     assert (forge.TOKEN, tracker.KEY, tracker.WORKSPACE) == (
         base.FORGE_TOKEN,

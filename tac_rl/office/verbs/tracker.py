@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 URL = "http://the-agent-company.com:8091"
 KEY = "plane_api_83f868352c6f490aba59b869ffdae1cf"
 WORKSPACE = "tac"
+AGENT, AGENT_EMAIL = "theagentcompany", "agent@company.com"
+"""The agent's own account: its username elsewhere, and its address here."""
 
 
 def from_environment() -> Tracker:
@@ -98,6 +100,13 @@ class Tracker:
         found = self.all(self.of(project, f"issues/{issue['id']}/comments/"))
         return sorted(found, key=lambda comment: str(comment["created_at"]))
 
+    def cycles(self, project: dict[str, Any]) -> list[dict[str, Any]]:
+        """By their first day; those without one come last, by name."""
+        return sorted(
+            self.listed(project, "cycles"),
+            key=lambda c: (not c["start_date"], c["start_date"] or "", c["name"]),
+        )
+
     def cycle_issues(self, project: dict[str, Any], cycle: dict[str, Any]) -> list[dict[str, Any]]:
         return self.all(self.of(project, f"cycles/{cycle['id']}/cycle-issues/"))
 
@@ -105,7 +114,7 @@ class Tracker:
         """Names of the cycles that an issue is in: the API tells it only from the cycles' side."""
         return [
             cycle["name"]
-            for cycle in self.listed(project, "cycles")
+            for cycle in self.cycles(project)
             if any(item["id"] == issue["id"] for item in self.cycle_issues(project, cycle))
         ]
 
@@ -126,7 +135,8 @@ class Tracker:
 
 def username_of(person: dict[str, Any]) -> str:
     """`first_last`, from the e-mail address: the tracker itself knows no usernames."""
-    return str(person["email"]).partition("@")[0].replace(".", "_")
+    email = str(person["email"])
+    return AGENT if email == AGENT_EMAIL else email.partition("@")[0].replace(".", "_")
 
 
 def full_name(person: dict[str, Any]) -> str:

@@ -174,7 +174,7 @@ def labels(tracker: Tracker, project: str) -> list[str]:
 
 @VERBS.verb("cycles PROJECT", "the cycles (sprints) with their first and last day")
 def cycles(tracker: Tracker, project: str) -> list[str]:
-    found = tracker.listed(tracker.project(project), "cycles")
+    found = tracker.cycles(tracker.project(project))
     return [
         " ".join([cycle["name"], *(day[:10] for day in (cycle["start_date"], cycle["end_date"]) if day)])
         for cycle in found

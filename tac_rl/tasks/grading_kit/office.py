@@ -326,14 +326,14 @@ def tracker_issue(key):
 def tracker_cycles(project):
     """The names of a project's cycles."""
     tracker, found = _in_tracker(project)
-    return [cycle["name"] for cycle in tracker.listed(found, "cycles")]
+    return [cycle["name"] for cycle in tracker.cycles(found)]
 
 
 @_reader(list)
 def tracker_cycle(project, cycle):
     """The keys of the issues in a cycle."""
     tracker, found = _in_tracker(project)
-    for candidate in tracker.listed(found, "cycles"):
+    for candidate in tracker.cycles(found):
         if candidate["name"] == cycle:
             numbers = sorted(issue["sequence_id"] for issue in tracker.cycle_issues(found, candidate))
             return [f"{found['identifier']}-{number}" for number in numbers]
