@@ -69,7 +69,7 @@ ATTEMPTS = {
     "look for sockets and files": """
         cat /proc/net/unix /proc/net/tcp /proc/mounts 2>/dev/null
         find / -xdev \\( -name '*.db' -o -type s -o -name 'repositories' \\) 2>/dev/null
-        grep -rl "$(echo quarterly-otter)-secret" /opt /run /tmp /home /workspace /etc 2>/dev/null && cat /opt/office/* """,
+        grep -rl "$(echo quarterly-otter)-secret" /opt /run /tmp /home /workspace /etc 2>/dev/null""",
     "inject into queries": """
         for text in "' OR 1=1 --" "x' UNION SELECT text FROM chat_messages --" \
           "'; ATTACH DATABASE '../b/office.db' AS b; --" "%"; do
