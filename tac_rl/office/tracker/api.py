@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tac_rl.office.tracker import pages, routes_extras, routes_issues, routes_plans, routes_projects
 from tac_rl.office.tracker import resources as r
 from tac_rl.office.tracker.records import Problem
+from tac_rl.office.tracker.visits import error_page
 from tac_rl.office.tracker.web import Api, answer
 
 _SHOWN = (
@@ -62,14 +63,21 @@ def _describe(app: FastAPI) -> None:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return answer(error.body, error.status)
+    return _told(request, error.status, error.body)
+
+
+def _told(request: Request, status: int, body: Any) -> Response:
+    """Clients of the API get JSON, people get a page."""
+    if request.url.path.startswith(("/api", "/uploads")):
+        return answer(body, status)
+    return error_page(status, body)
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return answer({"error": "Page not found."}, 404)
-    found = answer({"detail": error.detail}, error.status_code)
+        return _told(request, 404, {"error": "Page not found."})
+    found = _told(request, error.status_code, {"detail": error.detail})
     found.headers.update(error.headers or {})
     return found
 
