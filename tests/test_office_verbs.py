@@ -1,5 +1,6 @@
 """The parts of the verbs that need no office: HTTP, names, the table, the files of a sandbox."""
 
+import ast
 import json
 import socket
 import subprocess
@@ -350,9 +351,11 @@ def test_compiled_modules_are_used(tmp_path: Path):
 
 
 def test_the_files_are_modules_that_need_nothing_of_ours():
+    """Of TAC-RL, and no syntax that came after Python 3.9."""
     for files in (sandbox_files(), client_files()):
         for name, content in files.items():
             assert not name.startswith("/") and ".." not in name
             if name.endswith(".py"):
+                ast.parse(content, name, feature_version=(3, 9))
                 assert b"import tac_rl" not in content and b"from tac_rl" not in content
     assert "verbs/main.py" not in client_files() and "verbs/chat.py" in client_files()

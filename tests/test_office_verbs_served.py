@@ -41,6 +41,11 @@ OVERLAY: dict[str, Any] = {
                 ],
             },
             {
+                "name": "busy",
+                "members": ["alex_turner"],
+                "messages": [{"from": "alex_turner", "text": f"message {n}"} for n in range(130)],
+            },
+            {
                 "name": "board",
                 "private": True,
                 "members": ["theagentcompany", "sarah_johnson"],
@@ -169,6 +174,12 @@ def test_chat_reading_leaves_no_trace(office: ServedOffice, run: Commands):
     assert office.call(state) == before
 
 
+def test_long_conversations_are_read_from_their_end_or_whole(kit: Path, office: ServedOffice, run: Commands):
+    assert run.ok("chat read busy 2") == ["alex_turner: message 128", "alex_turner: message 129"]
+    assert len(run.ok("chat read busy")) == 20
+    assert checked(kit, office.urls, "len(office.chat_messages('busy'))") == 130
+
+
 def test_chat_sends_to_rooms_and_people(run: Commands):
     run.ok("chat create talk alex_turner mike_chen")
     assert run.ok("chat send talk several words here") == ["sent to talk"]
@@ -207,6 +218,18 @@ def test_chat_manages_members_and_roles(run: Commands):
     assert run.ok("chat members team-x") == ["alex_turner owner"]
     run.ok("chat join team-x")
     assert len(run.ok("chat members team-x")) == 2
+
+
+def test_what_the_chat_itself_notes_is_not_read(office: ServedOffice, run: Commands):
+    run.ok("chat create noisy")
+    run.ok("chat send noisy before all that")
+    agent = Chat(office.urls["chat"])
+    room, mike = agent.room("noisy"), agent.person("mike_chen")["_id"]
+    for _ in range(30):
+        agent.post("channels.invite", roomId=room["_id"], userId=mike)
+        agent.post("channels.kick", roomId=room["_id"], userId=mike)
+    assert len(agent.get("channels.history", roomId=room["_id"], count=0)["messages"]) > 22
+    assert run.ok("chat read noisy 1") == ["theagentcompany: before all that"]
 
 
 def test_chat_reacts(run: Commands):

@@ -109,16 +109,19 @@ class Chat:
     def messages(
         self, room: dict[str, Any], count: int = 20, oldest: str | None = None
     ) -> list[dict[str, Any]]:
-        """The room's last messages, oldest first; not what the chat itself notes (who joined and so on).
+        """The room's last messages (0: all), oldest first; not what the chat itself notes (who joined and so on).
 
         Each has `id`, `author`, `text`, `at` (ISO 8601), `thread` (the id of the message that it replies
         to, or None), `reactions` (emoji name -> usernames) and `files` (names).
         """
         method = self.of_room(room, "history")
-        asked = count + 100 if count else 0
-        found = self.get(method, roomId=room["_id"], count=asked, oldest=oldest)["messages"]
-        messages = [as_message(message) for message in reversed(found) if not message.get("t")]
-        return messages[-count:] if count else messages
+        asked = count + 20 if count else 0
+        while True:
+            found = self.get(method, roomId=room["_id"], count=asked, oldest=oldest)["messages"]
+            messages = [as_message(message) for message in reversed(found) if not message.get("t")]
+            if len(messages) >= count or len(found) < asked:
+                return messages[-count:] if count else messages
+            asked *= 4
 
     def send(self, room: dict[str, Any], text: str) -> dict[str, Any]:
         """Post a message; Rocket.Chat's document of it."""
