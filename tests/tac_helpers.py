@@ -17,7 +17,7 @@ from tac_rl.office.build import build_office
 from tac_rl.office.process import Lease, Office
 from tac_rl.sandboxes.base import Sandbox, SandboxLimits, SandboxProvider
 from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
-from tac_rl.tac.environment import Environment, find_python, make_environment
+from tac_rl.tac.environment import Environment, describe, find_environment, find_python, make_environment
 from tac_rl.tac.folder import read_folder
 from tac_rl.tac.packages import TacPackage
 from tac_rl.tac.rooms import Tools
@@ -129,7 +129,8 @@ def environment() -> Environment:
     made = make_environment(Path(holder.name) / "environment", [], lambda line: None)
     libraries = next(made.folder.glob("lib/python3*/site-packages"))
     (libraries / "litellm.py").write_text(FAKE_LITELLM)
-    return made
+    describe(made.folder)
+    return find_environment(made.folder)
 
 
 _HELD: list[tempfile.TemporaryDirectory[str]] = []

@@ -91,14 +91,11 @@ def _installs(command: str) -> tuple[list[str], list[str]] | None:
     for part in (part.strip() for part in command.split("&&")):
         if _HARMLESS.fullmatch(part) or _APT_HOUSEKEEPING.fullmatch(part):
             continue
-        try:
-            words = shlex.split(re.sub(r"^([A-Z_]+=\S+\s+)*", "", part))
-        except ValueError:
+        words = _words(part)
+        if words is None or "install" not in words[1:]:
             return None
-        tool, arguments = (words[0] if words else ""), words[1:]
+        tool, arguments = words[0], words[1:]
         names = [word for word in arguments if not word.startswith("-") and word != "install"]
-        if "install" not in arguments or any(set(word) & set("|;<>`$&") for word in words if tool != "pip"):
-            return None
         if tool == "pip":
             pip += names
         elif tool in ("apt-get", "apt"):
@@ -106,3 +103,15 @@ def _installs(command: str) -> tuple[list[str], list[str]] | None:
         else:
             return None
     return pip, apt
+
+
+def _words(command: str) -> list[str] | None:
+    """A plain command's words without the variables before it; None where the shell would do more than run it."""
+    lexer = shlex.shlex(re.sub(r"^([A-Z_]+=\S+\s+)*", "", command), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:
+        return None
+    special = any(set(word) <= set("();<>|&") or word.startswith(("$", "`")) for word in words)
+    return None if special or not words else words

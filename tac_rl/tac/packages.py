@@ -94,7 +94,7 @@ class TacPackage:
 
 def obstacles(content: TacFolder, environment: Environment) -> tuple[str, ...]:
     """Why a package can't run in bubblewrap with this environment; empty where it can."""
-    found = [f"Docker, for `{instruction}`" for instruction in content.dockerfile.others]
+    found = [f"Docker, for {' '.join(line.split()[:2])}" for line in content.dockerfile.others]
     found += [f"Docker, for apt's {name}" for name in content.dockerfile.apt]
     known = content.places(UTILS, INSTRUCTION, NPC, WORKSPACE)
     found += [f"Docker, for a file at {path}" for path in content.files if path not in known]
@@ -115,7 +115,7 @@ def load_tac_package(folder: Path, tools: Tools) -> TacPackage:
         )
     if content.asks_judge and tools.judge is None:
         raise TaskError(
-            f"{folder}: its evaluator asks an LLM judge: set office.judge.base_url and office.judge.model to an "
+            f"{folder}: needs an LLM judge: set office.judge.base_url and office.judge.model to an "
             "OpenAI-compatible endpoint, or leave it out (tasks.exclude)"
         )
     return TacPackage(content, tools)

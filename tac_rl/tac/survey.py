@@ -5,6 +5,7 @@ that the evaluator came to its end and gave a result, not that the task can be s
 """
 
 import asyncio
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,7 +33,8 @@ from tac_rl.tasks.packages import find_folders
 
 _LIMITS = SandboxLimits(memory_mb=1024, disk_mb=256, exec_seconds=120.0)
 _THEIRS = {ServiceName(ours): theirs for theirs, ours in SERVICES.items()}
-_LONGEST = 200
+_LONGEST = 120
+_EXCEPTION = re.compile(r"\b[A-Z]\w*(?:Error|Exception|Failed|Exit)\b")
 _LISTED = 4
 _ASK_SECONDS = 30.0
 
@@ -148,7 +150,9 @@ class _Surveyor:
         lacking: dict[ServiceName, list[str]] = {}
         for reference in await self.look.missing(references(content)):
             lacking.setdefault(reference.service, []).append(reference.name)
-        return [f"TAC's {_THEIRS[service]} data ({_listed(names)})" for service, names in lacking.items()]
+        return [
+            f"TAC's {_THEIRS[service]} data ({_listed(service, names)})" for service, names in lacking.items()
+        ]
 
     async def _tried(self, content: TacFolder, row: Row) -> Row:
         """An attempt that does nothing."""
@@ -194,12 +198,17 @@ def _points(grade: Grade) -> str:
     return f"{grade.final_result}/{grade.final_total}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(service: ServiceName, names: Sequence[str]) -> str:
+    """Projects of the forge by name; of the others only how many things, since their names are long."""
+    if service is not ServiceName.FORGE:
+        return str(len(names))
     shown = ", ".join(names[:_LISTED])
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
 
 
 def _short(error: TacRlError) -> str:
-    """One line of an error: how it begins and how it ends."""
+    """What failed, and by which exception: without what a package's own code said, which is TAC's text."""
     text = " ".join(str(error).split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    ours = re.split(r"; it printed|\(exit code|, so its company|: '", text)[0].partition(": ")[2] or text
+    raised = [name for name in _EXCEPTION.findall(text) if name != type(error).__name__]
+    return f"no: {ours.strip()[:_LONGEST]}" + (f" ({raised[-1]})" if raised else "")
