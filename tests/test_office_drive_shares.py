@@ -218,3 +218,5 @@ def test_the_cloud_tells_who_and_what_it_is(tmp_path: Path) -> None:
         assert cloud("users/mike_chen")["data"]["quota"]["used"] == 13
         assert cloud("users/nobody")["meta"]["statuscode"] == 404
         assert cloud("nothing")["meta"]["statuscode"] == 998
+        wrong = requests.patch(f"{url}/ocs/v2.php/apps/files_sharing/api/v1/shares/1", auth=AGENT, timeout=30)
+        assert (wrong.status_code, wrong.headers["Allow"]) == (405, "DELETE, GET, PUT")

@@ -17,6 +17,7 @@ from office_helpers import served_office
 
 from tac_rl.office.drive import api
 from tac_rl.office.drive.dav import Dav
+from tac_rl.office.drive.files import clone_drive
 
 AGENT = ("theagentcompany", "theagentcompany")
 OVERLAY: dict[str, Any] = {
@@ -164,6 +165,7 @@ def test_ranges_conditions_and_types_of_a_download(tmp_path: Path) -> None:
             "bytes 6-10/17",
         )
         assert dav(url, "Documents/plan.md", headers={"Range": "bytes=99-"}).status_code == 416
+        assert dav(url, "Documents/plan.md", headers={"Range": "bytes=-3"}).content == b"an\n"
         same = {"If-None-Match": whole.headers["ETag"]}
         assert dav(url, "Documents/sales figures.csv", headers=same).status_code == 304
         assert dav(url, "Documents/plan.md", method="HEAD").headers["Content-Length"] == "7"
@@ -290,6 +292,57 @@ def test_paths_that_lead_out_or_can_not_be_are_refused(tmp_path: Path, path: str
             assert 400 <= status < 500, (method, status)
         assert sorted(p.name for p in office.tenant.folder.iterdir() if p.is_file()) == ["office.db"]
         assert dav(url, "Documents/plan.md").text == "# Plan\n"
+
+
+def test_nothing_is_copied_or_moved_over_the_folder_that_holds_it(tmp_path: Path) -> None:
+    with served_office(tmp_path, OVERLAY) as office:
+        url = office.urls["drive"]
+        for method in ("COPY", "MOVE"):
+            for source, target in (("Documents/bin/blob.dat", "Documents"), ("Documents/bin", "")):
+                headers = {"Destination": f"{url}/remote.php/webdav/{target}"}
+                assert dav(url, source, method=method, headers=headers).status_code == 409
+            into = {"Destination": f"{url}/remote.php/webdav/Documents/bin/deeper"}
+            assert dav(url, "Documents", method=method, headers=into).status_code == 403
+        assert dav(url, "Documents/bin/blob.dat").content == b"\x00\x01\x02\x03"
+        assert dav(url, "", method="DELETE").status_code == 403
+
+
+def test_headers_that_make_no_sense_are_a_clients_error(tmp_path: Path) -> None:
+    with served_office(tmp_path, OVERLAY) as office:
+        url = office.urls["drive"]
+        for method, headers, statuses in (
+            ("MOVE", {"Destination": "http://[::1"}, {404}),
+            ("MOVE", {"Destination": "/remote.php/webdav/%zz", "Overwrite": "?"}, {400}),
+            ("PROPFIND", {"Depth": "-1"}, {400}),
+            ("PUT", {"X-OC-Mtime": "²".encode("latin-1")}, {400}),
+            ("PUT", {"X-OC-Mtime": "9" * 30}, {400}),
+            ("PUT", {"Content-Range": "bytes 0-1/2"}, {400}),
+            ("GET", {"Range": "bytes=5-2"}, {200}),
+            ("GET", {"Range": "bytes=-0"}, {200}),
+            ("GET", {"Range": "bytes=0-1,3-4"}, {200}),
+            ("GET", {"If": "((([", "If-Match": '"'}, {412}),
+            ("UNLOCK", {"Lock-Token": "<none>"}, {409}),
+            ("LOCK", {"Timeout": "Second-" + "9" * 30}, {400}),
+            ("PATCH", {}, {405}),
+        ):
+            got = dav(url, "Documents/plan.md", method=method, headers=headers)
+            assert got.status_code in statuses, (method, headers, got.status_code)
+        assert dav(url, "Documents/plan.md").text == "# Plan\n"
+
+
+def test_a_reset_drive_has_no_locks(tmp_path: Path) -> None:
+    lock = (
+        '<d:lockinfo xmlns:d="DAV:"><d:lockscope><d:exclusive/></d:lockscope>'
+        "<d:locktype><d:write/></d:locktype></d:lockinfo>"
+    )
+    with served_office(tmp_path, OVERLAY) as office:
+        url, drive = office.urls["drive"], office.tenant.folder / "drive"
+        clone_drive(drive, tmp_path / "as made")
+        assert dav(url, "Documents/plan.md", method="LOCK", data=lock).status_code == 200
+        assert dav(url, "Documents/plan.md", method="PUT", data=b"x").status_code == 423
+        shutil.rmtree(drive)
+        (tmp_path / "as made").rename(drive)
+        assert dav(url, "Documents/plan.md", method="PUT", data=b"x").status_code == 204
 
 
 def test_symbolic_links_are_neither_shown_nor_followed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from lxml import etree  # type: ignore[import-untyped]
 from starlette.datastructures import Headers
@@ -22,7 +22,11 @@ BODY_BYTES = 2**20
 """Of a request that brings no file."""
 STALL_SECONDS = 60.0
 """A client that neither sends nor takes anything for so long is given up."""
+LATEST = 2**33
+"""Seconds since the epoch that no file's time may reach: years have four digits for every client."""
 _MOUNT = re.compile(r"(/remote\.php/(?:webdav|dav/files/([^/]+)))(/.*)?", re.DOTALL)
+_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-0*[1-9]\d{0,17})")
+_SERVER = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 _TAG = re.compile(r"<(?:https?://[^/>]*)?/remote\.php/(?:webdav|dav/files/[^/>]+)([^>]*)>")
 _ESCAPED = re.compile(r"%(?:2f|5c|00)", re.IGNORECASE)
 
@@ -66,9 +70,12 @@ class DavMiddleware:
         mount, path = _place(tenant, scope["raw_path"])
         declared = headers.get("content-length", "0")
         environ = _headers(headers)
-        if "HTTP_DESTINATION" in environ:
-            target = _place(tenant, urlsplit(environ["HTTP_DESTINATION"]).path.encode("latin-1"))[1]
+        if method in ("COPY", "MOVE") and "HTTP_DESTINATION" in environ:
+            target = _place(tenant, _SERVER.sub("", environ["HTTP_DESTINATION"]).encode("latin-1"))[1]
             environ["HTTP_DESTINATION"] = dav.destination(mount, target)
+        changed = environ.get("HTTP_X_OC_MTIME", "0")
+        if not (changed.isascii() and changed.isdigit() and len(changed) <= 10 and int(changed) < LATEST):
+            raise RefusedError(400, "X-OC-Mtime is in seconds since 1970")
         body, incoming = b"", None
         if method == "PUT":
             incoming, room = await self._receive_file(tenant, receive, int(declared))
@@ -161,6 +168,9 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
     kind = named.pop("HTTP_CONTENT_TYPE", None)
     named.pop("HTTP_CONTENT_LENGTH", None)
+    span = _RANGE.fullmatch(named.get("HTTP_RANGE", ""))
+    if span is None or (span[1] and span[2] and int(span[1]) > int(span[2])):
+        named.pop("HTTP_RANGE", None)  # WsgiDAV would misread it; a range may always be ignored
     if "HTTP_IF" in named:
         # Resources are tagged by URL; WsgiDAV compares with its references, which are paths under the mount.
         named["HTTP_IF"] = _TAG.sub(lambda found: f"<{quote(unquote(found[1]))}>", named["HTTP_IF"])

@@ -96,6 +96,8 @@ class Answer:
 class _State:
     """What this process keeps of a tenant's drive."""
 
+    folder: int
+    """Inode of the drive's folder: another one after a reset, when locks and apps of the old one are void."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     locks: LockManager = field(default_factory=lambda: LockManager(LockStorageDict()))
     apps: dict[str, WsgiDAVApp] = field(default_factory=dict)
@@ -182,9 +184,13 @@ class Dav:
         self._state(tenant).arriving -= size
 
     def _state(self, tenant: Tenant) -> _State:
+        folder = files.drive_of(tenant.folder).stat().st_ino
         state = self._states.get(tenant)
         if state is None:
-            state = self._states[tenant] = _State()
+            state = self._states[tenant] = _State(folder)
+        elif state.folder != folder:
+            state.folder, state.locks = folder, LockManager(LockStorageDict())
+            state.apps, state.used = {}, None
         return state
 
 

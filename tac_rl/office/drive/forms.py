@@ -18,7 +18,7 @@ from tac_rl.office.tenant import Tenant
 
 _DONE: openapi.Responses = {
     303: {"description": "Done: see the folder; or sign in first"},
-    **dict.fromkeys((400, 403, 404, 405, 409, 412, 413, 423, 507), openapi.PAGE),
+    **dict.fromkeys((400, 403, 404, 405, 409, 411, 412, 413, 423, 507), openapi.PAGE),
 }
 _REASONS = {
     405: "There is a file or folder of that name already.",
@@ -126,36 +126,40 @@ def make_router(dav: Dav) -> APIRouter:
     async def upload(request: Request) -> Response:
         """Files into `dir`; one that is there already is replaced."""
         username, tenant = pages.signed_in(request), ocs.tenant_of(request)
+        size = request.headers.get("content-length", "")
+        if not size.isdigit():
+            raise RefusedError(411, "An upload must say how long it is.")
+        await dav.make_room(tenant, int(size))
         try:
-            form = await request.form()
-        except HTTPException as error:
-            raise RefusedError(400, error.detail) from error
-        async with request.form():
-            where = form.get("dir", "/")
-            folder = files.normal(where if isinstance(where, str) else "/")
-            for sent in form.getlist("file"):
-                if not isinstance(sent, UploadFile) or not sent.filename:
-                    continue
-                status = await _put(dav, tenant, username, _child(folder, sent.filename), sent)
-                if status >= 400:
-                    return _then(request, folder, status)
-        return html.redirect(html.folder_url(folder))
+            return await _upload(dav, request, tenant, username)
+        finally:
+            dav.give_room(tenant, int(size))
 
     return router
 
 
-async def _put(dav: Dav, tenant: Tenant, username: str, path: str, sent: UploadFile) -> int:
-    room = 0
-    incoming = Incoming(files.drive_of(tenant.folder))
+async def _upload(dav: Dav, request: Request, tenant: Tenant, username: str) -> Response:
     try:
-        while data := await sent.read(CHUNK_BYTES):
-            await dav.make_room(tenant, len(data))
-            room += len(data)
-            incoming.write(data)
-        return (await dav.request(tenant, username, "PUT", path, incoming=incoming)).status
-    finally:
-        incoming.discard()
-        dav.give_room(tenant, room)
+        form = await request.form()
+    except HTTPException as error:
+        raise RefusedError(400, error.detail) from error
+    async with request.form():
+        where = form.get("dir", "/")
+        folder = files.normal(where if isinstance(where, str) else "/")
+        for sent in form.getlist("file"):
+            if not isinstance(sent, UploadFile) or not sent.filename:
+                continue
+            incoming = Incoming(files.drive_of(tenant.folder))
+            try:
+                while data := await sent.read(CHUNK_BYTES):
+                    incoming.write(data)
+                path = _child(folder, sent.filename)
+                answer = await dav.request(tenant, username, "PUT", path, incoming=incoming)
+            finally:
+                incoming.discard()
+            if answer.status >= 400:
+                return _then(request, folder, answer.status)
+    return html.redirect(html.folder_url(folder))
 
 
 def _child(folder: str, name: str) -> str:

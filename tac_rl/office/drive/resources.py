@@ -21,8 +21,6 @@ from tac_rl.office.drive.properties import Properties
 TASK = "tac_rl.drive"
 """Key of the WSGI environment under which a `Task` stands."""
 OWNCLOUD = "{http://owncloud.org/ns}"
-_FOREVER = 2**33
-"""Seconds since the epoch that no file's time may reach: four-digit years for every client."""
 
 
 @dataclass
@@ -91,8 +89,6 @@ class _Shared:
     def set_last_modified(self, dest_path: str, time_stamp: Any, *, dry_run: bool) -> bool:
         """Clients may say when a file was changed (X-OC-Mtime)."""
         seconds = int(time_stamp)
-        if seconds >= _FOREVER:
-            raise DAVError(400, "this time is too far in the future")
         if not dry_run:
             # The fraction of a second is no client's business, and keeps ETags different.
             place = Path(self._file_path)
@@ -102,6 +98,15 @@ class _Shared:
     def touch_parent(self, place: Path) -> None:
         """A name was added to or taken from the folder that holds `place`."""
         files.set_modified(self.provider.root, place.parent, self.environ[TASK].now)
+
+    def handle_copy(self, dest_path: str, *, depth_infinity: bool) -> bool:
+        return self.handle_move(dest_path)
+
+    def handle_move(self, dest_path: str) -> bool:
+        """Leaves the work to WsgiDAV, which would first delete what it overwrites: not a folder above this."""
+        if (self.path.rstrip("/") + "/").startswith(dest_path.rstrip("/") + "/"):
+            raise DAVError(409, "the destination holds the source")
+        return False
 
     def move_recursive(self, dest_path: str) -> None:
         source, target = Path(self._file_path), self.provider.place(dest_path)
