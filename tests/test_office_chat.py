@@ -16,7 +16,11 @@ CHAT = {
             "members": ["alex_turner", "sarah_johnson"],
             "moderators": ["sarah_johnson"],
             "messages": [
-                {"from": "alex_turner", "text": "Good morning @theagentcompany", "at": "2026-03-02T10:00:00Z"},
+                {
+                    "from": "alex_turner",
+                    "text": "Good morning @theagentcompany",
+                    "at": "2026-03-02T10:00:00Z",
+                },
                 {
                     "from": "sarah_johnson",
                     "text": "Who knows about #general?",
@@ -28,7 +32,10 @@ CHAT = {
         {"name": "board", "private": True, "owner": "sarah_johnson", "members": ["mike_chen"]},
     ],
     "direct": [
-        {"between": ["alex_turner", "theagentcompany"], "messages": [{"from": "alex_turner", "text": "Hello"}]}
+        {
+            "between": ["alex_turner", "theagentcompany"],
+            "messages": [{"from": "alex_turner", "text": "Hello"}],
+        }
     ],
 }
 
@@ -157,7 +164,9 @@ def test_a_channel_has_a_life(office: ServedOffice) -> None:
     assert rocket.channels_set_topic(channel, "Now")["topic"] == "Now"
     assert rocket.channels_set_description(channel, "Why")["description"] == "Why"
     assert rocket.channels_set_announcement(channel, "Look")["announcement"] == "Look"
-    assert rocket.call_api_post("channels.setPurpose", roomId=channel, purpose="Because")["purpose"] == "Because"
+    assert (
+        rocket.call_api_post("channels.setPurpose", roomId=channel, purpose="Because")["purpose"] == "Because"
+    )
     info = rocket.channels_info(room_id=channel)["channel"]
     assert (info["topic"], info["description"], info["announcement"]) == ("Now", "Because", "Look")
     assert rocket.channels_rename(channel, "plans-2")["channel"]["name"] == "plans-2"
@@ -196,11 +205,15 @@ def test_a_channel_needs_a_name_of_its_own(office: ServedOffice, name: str, kind
 def test_roles_of_a_channel(office: ServedOffice) -> None:
     rocket = log_in(office)
     channel, alex = room_id(rocket, "dev"), user_id(rocket, "alex_turner")
-    assert [u["username"] for u in rocket.channels_moderators(channel="dev")["moderators"]] == ["sarah_johnson"]
+    assert [u["username"] for u in rocket.channels_moderators(channel="dev")["moderators"]] == [
+        "sarah_johnson"
+    ]
     rocket.channels_add_moderator(channel, alex)
     rocket.channels_add_owner(channel, user_id=alex)
     rocket.channels_add_leader(channel, alex)
-    held = {entry["u"]["username"]: entry["roles"] for entry in rocket.channels_roles(room_id=channel)["roles"]}
+    held = {
+        entry["u"]["username"]: entry["roles"] for entry in rocket.channels_roles(room_id=channel)["roles"]
+    }
     assert held["alex_turner"] == ["owner", "moderator", "leader"]
     for role in ("owner", "moderator", "leader"):
         assert "alex_turner" in [u["username"] for u in rocket.roles_get_users_in_role(role)]
@@ -218,7 +231,10 @@ def test_roles_of_a_channel(office: ServedOffice) -> None:
         rocket.channels_add_moderator(channel, user_id(rocket, "mike_chen"))
     assert outside.value.error_type == "error-user-not-in-room"
     rocket.roles_add_user_to_role("admin", "alex_turner")
-    assert [u["username"] for u in rocket.roles_get_users_in_role("admin")] == ["alex_turner", "theagentcompany"]
+    assert [u["username"] for u in rocket.roles_get_users_in_role("admin")] == [
+        "alex_turner",
+        "theagentcompany",
+    ]
     rocket.roles_remove_user_from_role("admin", "alex_turner")
     assert {"moderator", "owner", "admin"} <= {role["_id"] for role in rocket.roles_list()["roles"]}
 
@@ -397,7 +413,7 @@ def test_threads(office: ServedOffice) -> None:
     agent.chat_send_message({"rid": channel, "tmid": thread["_id"], "msg": "Loudly", "tshow": True})
     replies = [m["msg"] for m in agent.chat_get_thread_messages(thread["_id"])]
     assert replies == ["I do", "So do I", "Loudly"]
-    assert [m["msg"] for m in agent.channels_history(channel)][0] == "Loudly"
+    assert next(m["msg"] for m in agent.channels_history(channel)) == "Loudly"
     shown = [m["msg"] for m in agent.channels_history(channel, showThreadMessages="true")]
     assert "So do I" in shown and "So do I" not in [m["msg"] for m in agent.channels_history(channel)]
     assert user_id(agent, "theagentcompany") in agent.chat_get_message(thread["_id"])["message"]["replies"]
@@ -405,7 +421,9 @@ def test_threads(office: ServedOffice) -> None:
     assert list(agent.chat_get_threads_list(channel, type="following")) == []
     agent.chat_follow_message(thread["_id"])
     assert len(list(agent.chat_get_threads_list(channel, type="following"))) == 1
-    assert len(agent.chat_sync_thread_messages(thread["_id"], "2020-01-01T00:00:00Z")["messages"]["update"]) == 3
+    assert (
+        len(agent.chat_sync_thread_messages(thread["_id"], "2020-01-01T00:00:00Z")["messages"]["update"]) == 3
+    )
     assert len(agent.chat_sync_thread_list(channel, "2020-01-01T00:00:00Z")["threads"]["update"]) == 1
     with pytest.raises(RocketApiException):
         alex.chat_send_message({"rid": channel, "tmid": "nothing", "msg": "x"})

@@ -13,6 +13,7 @@ from tac_rl.office.chat import (
     api_overview,
     api_users,
     pages,
+    pages_room,
 )
 from tac_rl.office.chat.api_rooms_change import changing
 from tac_rl.office.chat.api_rooms_read import reading
@@ -31,9 +32,8 @@ def make_app() -> FastAPI:
     routers = [each.routes for each in (api_chat, api_messages, api_direct, api_account, api_users)]
     for family in (CHANNELS, GROUPS):
         routers += [reading(family), changing(family)]
-    for router in (*routers, api_overview.routes, api_files.routes):
-        app.include_router(router)
-    app.include_router(pages.routes)
+    for router in (*routers, api_overview.routes, api_files.routes, pages_room.routes, pages.routes):
+        app.router.routes.extend(router.routes)  # `include_router` would make each of them once more
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(NotLoggedIn, _not_logged_in)
     app.add_exception_handler(AskToLogIn, pages.ask_to_log_in)

@@ -7,7 +7,7 @@ from fastapi import Query, Response
 from tac_rl.office.chat import actions, messages, rights, rooms, shapes
 from tac_rl.office.chat.api_rooms_read import page_of
 from tac_rl.office.chat.calls import Caller, Me, Paged, success
-from tac_rl.office.chat.messages import FOLLOWED_BY, MENTIONING, STARRED_BY, Message
+from tac_rl.office.chat.messages import CONTAINING, FOLLOWED_BY, MENTIONING, STARRED_BY, Message
 from tac_rl.office.chat.refusals import Refused
 from tac_rl.office.chat.rooms import Room
 from tac_rl.office.chat.routing import Routes
@@ -21,11 +21,10 @@ async def search(
     me: Me, paging: Paged, roomId: str, searchText: Annotated[str, Query(min_length=1)]
 ) -> Response:
     room = _readable(me, roomId)
-    where, pattern = messages.containing(searchText)
     found = messages.select(
         me.tenant,
-        f"m.room = ? AND m.kind = '' AND {where}",
-        [room.id, pattern],
+        f"m.room = ? AND m.kind = '' AND {CONTAINING}",
+        [room.id, searchText],
         offset=paging.offset,
         count=paging.count,
     )
@@ -57,8 +56,7 @@ async def threads_list(me: Me, paging: Paged, rid: str, type: str = "", text: st
     if type == "following":
         where, arguments = f"{where} AND {FOLLOWED_BY}", [*arguments, me.user.id]
     if text:
-        contains, pattern = messages.containing(text)
-        where, arguments = f"{where} AND {contains}", [*arguments, pattern]
+        where, arguments = f"{where} AND {CONTAINING}", [*arguments, text]
     return page_of(me, where, arguments, paging, name="threads", order="last_reply DESC, m.rowid DESC")
 
 

@@ -112,12 +112,9 @@ def history(
     return select(tenant, where, arguments, offset=offset, count=count)
 
 
-def containing(text: str) -> tuple[str, str]:
-    """SQL that finds this text (its case doesn't matter for ASCII letters), and its argument."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return "m.text LIKE ? ESCAPE '\\'", f"%{escaped}%"
-
-
+# Conditions for `select`; each takes one argument.
+CONTAINING = "instr(lower(m.text), lower(?))"
+"""The text; the case of ASCII letters doesn't matter."""
 MENTIONING = "EXISTS (SELECT 1 FROM json_each(m.mentions) j WHERE json_extract(j.value, '$._id') = ?)"
 STARRED_BY = "EXISTS (SELECT 1 FROM json_each(m.starred) j WHERE j.value = ?)"
 FOLLOWED_BY = "EXISTS (SELECT 1 FROM json_each(m.followers) j WHERE j.value = ?)"

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
-from tac_rl.office.chat import files, messages, pages_room, rendering, rights, rooms, users
+from tac_rl.office.chat import files, messages, rendering, rights, rooms, users
 from tac_rl.office.chat.calls import TOKEN_COOKIE, USER_COOKIE, Caller, InTenant
 from tac_rl.office.chat.refusals import Failed, Refused
 from tac_rl.office.chat.rendering import Fields, Viewer, go, page
@@ -12,7 +12,6 @@ from tac_rl.office.chat.rendering import Fields, Viewer, go, page
 FOUND_AT_MOST = 50
 
 routes = APIRouter(include_in_schema=False)
-routes.include_router(pages_room.routes)
 
 
 @routes.get("/")
@@ -68,12 +67,12 @@ async def search(me: Viewer, q: str = "") -> Response:
     """Messages in every room that the viewer may read."""
     found = []
     if q:
-        where, pattern = messages.containing(q)
         found = messages.select(
             me.tenant,
-            f"m.kind = '' AND {where} AND m.room IN (SELECT r.id FROM chat_rooms r WHERE r.kind = 'channel'"
+            f"m.kind = '' AND {messages.CONTAINING} AND m.room IN"
+            " (SELECT id FROM chat_rooms WHERE kind = 'channel'"
             " UNION SELECT room FROM chat_members WHERE username = ?)",
-            [pattern, me.user.username],
+            [q, me.user.username],
             count=FOUND_AT_MOST,
         )
     places = {}

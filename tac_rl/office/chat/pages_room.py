@@ -88,6 +88,7 @@ async def write(me: Viewer, request: Request, key: str, given: Fields) -> Respon
 
 @_on("POST", "/upload")
 async def upload(me: Viewer, request: Request, key: str) -> Response:
+    rendering.check_origin(request)
     place = _place(me, request, key)
     try:
         room = place.room or rooms.direct(me.tenant, place.people)

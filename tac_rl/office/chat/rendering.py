@@ -54,11 +54,16 @@ async def viewer(request: Request) -> Caller:
 Viewer = Annotated[Caller, Depends(viewer)]
 
 
-async def fields(request: Request) -> dict[str, str]:
-    """What was sent by a form of ours; a form on somebody else's page is refused."""
+def check_origin(request: Request) -> None:
+    """Refuse a form that stands on somebody else's page."""
     origin = request.headers.get("origin")
-    if origin and origin != "null" and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin and urlsplit(origin).netloc != request.headers.get("host"):
         raise Failed("This form was sent from another site.", 403)
+
+
+async def fields(request: Request) -> dict[str, str]:
+    """What was sent by a form of ours."""
+    check_origin(request)
     raw = await read_body(request)
     try:
         pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100)
