@@ -10,15 +10,19 @@ def work(instruction: str, slip: Slip) -> Work:
     project = re.findall(r"project (\w+)", instruction)[0]
     name = re.findall(r"tested by (\w+)", instruction)[0]
     if slip("guess_number"):
-        key = f"{project}-{slip.choose(range(2, 40))}"
+        number = slip.choose(range(2, 40))
     elif slip("first_row"):
-        key = (yield f"tracker issues {project} | head -1").split()[0]
+        number = _number((yield f"tracker issues {project} | head -1"))
     else:
-        key = (yield f"tracker issues {project} | grep {topic}").split()[0]
-    state = "started" if slip("wrong_state") else "done"
-    yield f"tracker move {key} {'progress' if state == 'started' else state}"
+        number = _number((yield f"tracker issues {project} | grep {topic}"))
+    yield f"tracker move {project}-{number} {'backlog' if slip('wrong_state') else 'done'}"
     if not slip("no_comment"):
-        yield f"tracker comment {key} tested by {name}"
+        yield f"tracker comment {project}-{number} tested by {name}"
+
+
+def _number(line: str) -> int:
+    """Of a line such as `STORK-5 Todo: contract`."""
+    return int(line.split()[0].rpartition("-")[2])
 
 
 ENDINGS = (

@@ -16,12 +16,12 @@ def make(rng: random.Random) -> Made:
         values={"project": project, "topic": topics[row], "name": name},
         office={
             "tracker": {
-                "projects": [{"name": project, "identifier": project, "members": [], "issues": tickets}]
+                "projects": [{"name": project, "identifier": project.upper(), "members": [], "issues": tickets}]
             }
         },
         facts={
-            "key": f"{project}-{numbers[row]}",
-            "others": [f"{project}-{n}" for n in numbers if n != numbers[row]],
+            "key": f"{project.upper()}-{numbers[row]}",
+            "others": [f"{project.upper()}-{n}" for n in numbers if n != numbers[row]],
             "comment": f"tested by {name}",
         },
     )
