@@ -91,7 +91,7 @@ class CommitOverlay(Section):
     """Path -> content; text, or `base64:...` for bytes."""
     delete: tuple[str, ...] = ()
     merges: str | None = None
-    """A branch that this commit merges: it takes over what changed there, and its last commit is the second parent."""
+    """A branch that this commit merges, as its second parent; such a commit has no files of its own."""
     tag: str | None = None
     """A tag for this commit."""
 

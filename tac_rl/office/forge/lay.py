@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from pygit2 import Commit, Oid, Repository, Signature
+
 from tac_rl.errors import OverlayError
 from tac_rl.office.base import Person
 from tac_rl.office.forge.clock import EPOCH, MINUTE, moment_of, stamp
 from tac_rl.office.forge.committing import Action, commit_actions, create_tag, signature_of
 from tac_rl.office.forge.errors import ForgeError
-from tac_rl.office.forge.merging import contains, merge_base
+from tac_rl.office.forge.merging import contains, merge_base, merge_branch, merge_of
 from tac_rl.office.forge.reading import branch_tip, find_commit
 from tac_rl.office.forge.repositories import open_repository
 from tac_rl.office.forge.store import issues, labels, merge_requests, milestones, notes, pipelines, wikis
@@ -122,9 +124,21 @@ class _Layer:
         last = None if start is None else datetime.fromtimestamp(start.commit_time, UTC)
         author = self._person(commit.author, "the author")
         who = signature_of(author, _time(commit.at, last))
+        if commit.merges is not None:
+            made = self._merge_branch(repo, branch, start, commit, who)
+        else:
+            made = self._write(repo, branch, start, commit, who)
+        if commit.tag is not None:
+            tagged = find_commit(repo, str(made))
+            assert tagged is not None
+            create_tag(repo, commit.tag, tagged, "", who)
+
+    def _write(
+        self, repo: Repository, branch: str, start: Commit | None, commit: CommitOverlay, who: Signature
+    ) -> Oid:
         actions = [Action("write", path, _content(path, text)) for path, text in commit.files.items()]
         actions += [Action("delete", path) for path in commit.delete]
-        made = commit_actions(
+        return commit_actions(
             repo,
             branch=branch,
             actions=actions,
@@ -133,10 +147,29 @@ class _Layer:
             committer=who,
             start=start,
         )
-        if commit.tag is not None:
-            tagged = find_commit(repo, str(made))
-            assert tagged is not None
-            create_tag(repo, commit.tag, tagged, "", who)
+
+    def _merge_branch(
+        self, repo: Repository, branch: str, start: Commit | None, commit: CommitOverlay, who: Signature
+    ) -> Oid:
+        source = branch_tip(repo, str(commit.merges))
+        if commit.files or commit.delete:
+            raise OverlayError("a commit that merges a branch can't change files too; add another commit")
+        if source is None or start is None:
+            raise OverlayError(
+                f"there is no branch {commit.merges!r} to merge; an earlier commit must make it"
+            )
+        merged = merge_branch(
+            repo,
+            branch,
+            start,
+            source,
+            method="merge",
+            squash=False,
+            message=commit.message,
+            squash_message="",
+            author=who,
+        )
+        return merged.tip
 
     def _labels_and_milestones(self) -> None:
         project_id = self.project["id"]
@@ -221,13 +254,15 @@ class _Layer:
         target, head = branch_tip(repo, made["target_branch"]), find_commit(repo, made["head_sha"])
         assert target is not None and head is not None
         if contains(repo, target, head.id):
+            commit = merge_of(target, head.id)
+            start = target if commit is None else commit.parents[0]
             merge_requests.mark_merged(
                 self.tenant,
                 made,
                 person.username,
-                base=merge_base(repo, target, head),
-                start=target.id,
-                merge_commit=None,
+                base=merge_base(repo, start, head),
+                start=start.id,
+                merge_commit=None if commit is None else commit.id,
                 squash_commit=None,
                 at=stamp(at),
             )

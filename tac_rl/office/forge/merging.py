@@ -77,6 +77,15 @@ def _merged_tree(repo: Repository, target: Commit, source: Commit) -> Oid:
     return index.write_tree(repo)
 
 
+def merge_of(branch: Commit, head: Oid) -> Commit | None:
+    """The merge commit by which a branch (its tip is given) took in `head`; None where there is none."""
+    while branch.parents:
+        if head in branch.parent_ids[1:]:
+            return branch
+        branch = branch.parents[0]
+    return None
+
+
 def apply_commit(
     repo: Repository, branch: str, target: Commit, picked: Commit, author: Signature, *, revert: bool
 ) -> Oid:
