@@ -81,7 +81,7 @@ def _money(talk: Talk, money: Money) -> None:
             "what": invoice.vendor.what,
         }
         talk.play("invoice", "finance", working_time(chance, day, 9), roles, slots)
-    for day, month in ((date(2026, 1, 7), "December"), (date(2026, 2, 2), "January")):
+    for day, month in ((date(2026, 1, 5), "December"), (date(2026, 2, 2), "January")):
         other, other2 = chance.sample(_others(_FINANCE), 2)
         roles = {"finance": _FINANCE, "other": other, "other2": other2}
         talk.play("receipts", "finance", at(day, 9, 5), roles, {"month": month})

@@ -237,7 +237,7 @@ def _meetings(talk: Talk, meetings: tuple[Meeting, ...]) -> None:
                 "decision", meeting.room, start, {"by": decision.by, "other": other}, slots, certain=True
             )
             if not decision.product:
-                news = f"Decided on Monday: {decision.what[0].lower()}{decision.what[1:]}."
+                news = f"Decided on Monday: {decision.what}."
                 talk.say("announcements", decision.by, at(meeting.day + timedelta(1), 8, 30), news)
 
 

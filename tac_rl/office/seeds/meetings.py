@@ -37,6 +37,7 @@ def make_meetings(world: World) -> tuple[Meeting, ...]:
     """The product meeting on Wednesdays, the leadership meeting every other Monday."""
     chance = world.chance("meetings")
     meetings = []
+    people: tuple[str, ...]
     for day in workdays():
         if day.weekday() == 2:
             people, chair, name, room = _PRODUCT, "huang_jie", "Product meeting", "product"
