@@ -95,6 +95,8 @@ class Text(Field):
 
     def shape(self) -> dict[str, Any]:
         shape: dict[str, Any] = {"type": "string"}
+        if not self.blank:
+            shape["minLength"] = 1
         if self.most is not None:
             shape["maxLength"] = self.most
         return shape

@@ -270,7 +270,12 @@ class Api:
 
         found = re.findall(r"{(\w+)(?::(\w+))?}", path)
         parameters = [
-            {"name": name, "in": "path", "required": True, "schema": _PATH_SHAPES[kind]}
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": _PATH_SHAPES[name if name == "slug" else kind],
+            }
             for name, kind in found
         ]
         extra: dict[str, Any] = {"parameters": [*parameters, *query]}
@@ -297,4 +302,5 @@ _PATH_SHAPES = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "minimum": 1, "maximum": BIGGEST},
     "": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+    "slug": {"type": "string", "enum": [TRACKER_WORKSPACE]},
 }
