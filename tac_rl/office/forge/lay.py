@@ -256,6 +256,9 @@ class _Layer:
         if contains(repo, target, head.id):
             commit = merge_of(target, head.id)
             start = target if commit is None else commit.parents[0]
+            if commit is not None:
+                at = datetime.fromtimestamp(commit.commit_time, UTC)
+                person = self._author_of(commit) or person
             merge_requests.mark_merged(
                 self.tenant,
                 made,
@@ -270,6 +273,10 @@ class _Layer:
             remove = request.remove_source_branch
             accept(self.tenant, self.project, made, person, at=at, remove_source_branch=remove)
         refresh(self.tenant, self.project["id"], repo)
+
+    def _author_of(self, commit: Commit) -> Person | None:
+        row = self.tenant.row("SELECT username FROM people WHERE email = ?", commit.author.email)
+        return None if row is None else self.tenant.person(row["username"])
 
     def _notes(self, issuable: sqlite3.Row, given: Iterable[NoteOverlay], last: datetime) -> datetime:
         """Add notes; gives when the last thing happened."""
