@@ -10,8 +10,10 @@ from tac_rl.config.run import RunConfig
 from tac_rl.doors import add_config_arguments
 from tac_rl.errors import ConfigError
 from tac_rl.tac import survey, table
-from tac_rl.tac.environment import default_folder, make_environment, requirements_for
+from tac_rl.tac.environment import default_folder, make_environment, normalised, requirements_for
+from tac_rl.tac.folder import is_tac_folder, read_folder
 from tac_rl.tac.imports import imported
+from tac_rl.tasks.packages import find_folders
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -27,6 +29,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     environment.add_argument(
         "--also", action="append", default=[], metavar="REQUIREMENT", help="install this too, such as torch"
     )
+    pins = verbs.add_parser("pins", help="what a checkout's Dockerfiles install with pip, one a line")
+    pins.add_argument("checkout", type=Path, metavar="CHECKOUT")
     made = verbs.add_parser("table", help="load, initialise and grade every package, and say what runs here")
     made.add_argument("checkout", type=Path, metavar="CHECKOUT", help="a checkout of TAC's repository")
     made.add_argument("names", nargs="*", metavar="NAME", help="packages or patterns (default: all)")
@@ -46,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
     if args.verb == "environment":
         return _environment(args)
+    if args.verb == "pins":
+        return _pins(args.checkout)
     config = load_config(RunConfig, args.config, args.overrides)
     tac = config.tasks.tac.model_copy(update={"grading_seconds": args.seconds})
     tasks = config.tasks.model_copy(update={"tac": tac})
@@ -56,6 +62,16 @@ def main(arguments: Sequence[str]) -> int:
         table.write(args.out, rows)
     else:
         print(table.render(rows))
+    return 0
+
+
+def _pins(checkout: Path) -> int:
+    """Without torch: one package wants it, and it is larger than everything else together."""
+    folders = find_folders(checkout / "workspaces" / "tasks", (), is_tac_folder)
+    pins = {pin for folder in folders for pin in read_folder(folder).dockerfile.pip}
+    for pin in sorted(pins, key=str.lower):
+        if normalised(pin) != "torch":
+            print(pin)
     return 0
 
 

@@ -111,11 +111,20 @@ def make_environment(folder: Path, requirements: Sequence[str], say: Callable[[s
         say(f"installing {len(requirements)} libraries and what they need")
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         _run([*pip, *requirements], "install the libraries")
+        _repoint_programs(folder)
     else:
         _run([python, "-m", "venv", "--without-pip", str(folder)], "make the environment")
     (folder / "bin" / "python_default").symlink_to("python")  # TAC's name for it, in init scripts.
     describe(folder)
     return find_environment(folder)
+
+
+def _repoint_programs(folder: Path) -> None:
+    """Programs such as `poetry` name their interpreter, which sandboxes see elsewhere."""
+    here = f"#!{folder}/bin/python".encode()
+    for path in (folder / "bin").iterdir():
+        if path.is_file() and not path.is_symlink() and (content := path.read_bytes()).startswith(here):
+            path.write_bytes(f"#!{TARGET}/bin/python".encode() + content.removeprefix(here))
 
 
 def describe(folder: Path) -> None:
