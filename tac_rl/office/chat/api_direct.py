@@ -15,7 +15,7 @@ from tac_rl.office.chat.api_rooms_read import (
     members_of,
     messages_of,
 )
-from tac_rl.office.chat.calls import Caller, Me, Paged, Paging, body, success
+from tac_rl.office.chat.calls import Caller, Me, Paged, Paging, body, query, success
 from tac_rl.office.chat.refusals import Refused
 from tac_rl.office.chat.rooms import Room
 from tac_rl.office.chat.routing import Routes
@@ -66,17 +66,13 @@ async def delete(me: Me, given: Annotated[m.DirectBody, body(m.DirectBody)]) -> 
 async def history(
     me: Me,
     paging: Paged,
+    given: Annotated[m.HistoryQuery, query(m.HistoryQuery)],
     roomId: Annotated[str, Query(description="Of the room, or of the person on its other side")],
-    latest: str | None = None,
-    oldest: str | None = None,
-    inclusive: str = "false",
-    unreads: str = "false",
-    showThreadMessages: str = "false",
 ) -> Response:
     room = _find(me, roomId)
     if room is None:
         return success(messages=[])
-    return history_of(me, room, paging, latest, oldest, inclusive, unreads, showThreadMessages)
+    return history_of(me, room, paging, given)
 
 
 @routes.getting(*_both("messages"), gives="messages")

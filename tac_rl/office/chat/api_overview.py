@@ -30,7 +30,7 @@ async def rooms_get(me: Me, updatedSince: str | None = None) -> Response:
 
 @routes.getting("rooms.info", gives="room")
 async def rooms_info(me: Me, key: InRoom) -> Response:
-    return success(room=shapes.room(me.tenant, _room(me, key.id, key.name), me.user))
+    return success(room=shapes.room(me.tenant, _room(me, key.roomId, key.roomName), me.user))
 
 
 @routes.getting("rooms.adminRooms", gives="rooms")

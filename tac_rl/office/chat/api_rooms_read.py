@@ -1,10 +1,13 @@
 """channels.* and groups.*: what can be read of them."""
 
+from typing import Annotated
+
 from fastapi import Response
 
 from tac_rl.office.chat import messages, rights, rooms, shapes, users
-from tac_rl.office.chat.calls import Caller, InRoom, Me, Paged, Paging, success
+from tac_rl.office.chat.calls import Caller, InRoom, Me, Paged, Paging, query, success
 from tac_rl.office.chat.families import Family
+from tac_rl.office.chat.models import HistoryQuery
 from tac_rl.office.chat.refusals import Failed, Refused, forbidden
 from tac_rl.office.chat.rooms import Room
 from tac_rl.office.chat.routing import Routes
@@ -22,7 +25,7 @@ def reading(family: Family) -> Routes:
 
     @routes.getting(f"{prefix}.info", gives=family.one)
     async def info(me: Me, key: InRoom) -> Response:
-        room = family.find(me, key.id, key.name)
+        room = family.find(me, key.roomId, key.roomName)
         return success(**{family.one: shapes.room(me.tenant, room, me.user)})
 
     @routes.getting(f"{prefix}.history", gives="history")
@@ -30,33 +33,28 @@ def reading(family: Family) -> Routes:
         me: Me,
         key: InRoom,
         paging: Paged,
-        latest: str | None = None,
-        oldest: str | None = None,
-        inclusive: str = "false",
-        unreads: str = "false",
-        showThreadMessages: str = "false",
+        given: Annotated[HistoryQuery, query(HistoryQuery)],
     ) -> Response:
-        room = family.find(me, key.id, key.name)
-        return history_of(me, room, paging, latest, oldest, inclusive, unreads, showThreadMessages)
+        return history_of(me, family.find(me, key.roomId, key.roomName), paging, given)
 
     @routes.getting(f"{prefix}.messages", gives="messages")
     async def messages_(me: Me, key: InRoom, paging: Paged) -> Response:
-        return messages_of(me, family.find(me, key.id, key.name), paging)
+        return messages_of(me, family.find(me, key.roomId, key.roomName), paging)
 
     @routes.getting(f"{prefix}.members", gives="members")
     async def members(me: Me, key: InRoom, paging: Paged, filter: str = "") -> Response:
-        return members_of(me, family.find(me, key.id, key.name), paging, filter)
+        return members_of(me, family.find(me, key.roomId, key.roomName), paging, filter)
 
     @routes.getting(f"{prefix}.moderators", gives="moderators")
     async def moderators(me: Me, key: InRoom) -> Response:
-        room = family.find(me, key.id, key.name)
+        room = family.find(me, key.roomId, key.roomName)
         people = {user.username: user for user in rooms.people_of(me.tenant, [room.id])[room.id]}
         having = [m.username for m in rooms.memberships(me.tenant, room.id) if m.moderator]
         return success(moderators=[shapes.user_ref(people[name]) for name in having])
 
     @routes.getting(f"{prefix}.roles", gives="roles")
     async def roles(me: Me, key: InRoom) -> Response:
-        room = family.find(me, key.id, key.name)
+        room = family.find(me, key.roomId, key.roomName)
         people = {user.username: user for user in rooms.people_of(me.tenant, [room.id])[room.id]}
         listed = [
             {
@@ -72,8 +70,8 @@ def reading(family: Family) -> Routes:
 
     @routes.getting(f"{prefix}.online", gives="online")
     async def online(me: Me, key: InRoom, paging: Paged, _id: str | None = None) -> Response:
-        room_id = _id or key.id or paging.query.get("_id")
-        name = key.name or paging.query.get("name")
+        room_id = _id or key.roomId or paging.query.get("_id")
+        name = key.roomName or paging.query.get("name")
         if not isinstance(room_id, str | None) or not isinstance(name, str | None) or not (room_id or name):
             raise Failed("Invalid query")
         room = family.find(me, room_id, name)
@@ -83,15 +81,15 @@ def reading(family: Family) -> Routes:
 
     @routes.getting(f"{prefix}.counters", gives="counters")
     async def counters(me: Me, key: InRoom, userId: str | None = None) -> Response:
-        return counters_of(me, family.find(me, key.id, key.name), userId)
+        return counters_of(me, family.find(me, key.roomId, key.roomName), userId)
 
     @routes.getting(f"{prefix}.files", gives="files")
     async def files(me: Me, key: InRoom, paging: Paged) -> Response:
-        return files_of(me, family.find(me, key.id, key.name), paging)
+        return files_of(me, family.find(me, key.roomId, key.roomName), paging)
 
     @routes.getting(f"{prefix}.getAllUserMentionsByChannel", gives="mentions")
     async def mentions(me: Me, key: InRoom, paging: Paged) -> Response:
-        room = family.find(me, key.id, key.name)
+        room = family.find(me, key.roomId, key.roomName)
         where = f"m.room = ? AND {messages.MENTIONING}"
         return page_of(me, where, [room.id, me.user.id], paging, name="mentions", order="m.at, m.rowid")
 
@@ -131,30 +129,21 @@ def _listed(me: Caller, family: Family, where: str, arguments: list[str], paging
 # What rooms of every kind answer
 
 
-def history_of(
-    me: Caller,
-    room: Room,
-    paging: Paging,
-    latest: str | None,
-    oldest: str | None,
-    inclusive: str,
-    unreads: str,
-    threads: str,
-) -> Response:
+def history_of(me: Caller, room: Room, paging: Paging, given: HistoryQuery) -> Response:
     """Messages, the newest first; `unreads` adds the first of them that this person hasn't read."""
-    since = parse_ms(oldest, "oldest") if oldest else None
+    since = parse_ms(given.oldest, "oldest") if given.oldest else None
     found = messages.history(
         me.tenant,
         room.id,
         oldest=since,
-        latest=parse_ms(latest, "latest") if latest else None,
-        inclusive=inclusive == "true",
-        replies=threads == "true",
+        latest=parse_ms(given.latest, "latest") if given.latest else None,
+        inclusive=given.inclusive == "true",
+        replies=given.showThreadMessages == "true",
         offset=paging.offset,
         count=paging.count,
     )
     listed = shapes.message_list(me.tenant, found, me.user)
-    if unreads != "true" or since is None:
+    if given.unreads != "true" or since is None:
         return success(messages=listed)
     where, arguments = "m.room = ? AND m.at > ?", [room.id, since]
     if found:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.types import Message, Receive
 
 from tac_rl.office.chat import users
+from tac_rl.office.chat.models import PageQuery, RoomQuery
 from tac_rl.office.chat.refusals import Failed, Refused
 from tac_rl.office.chat.users import User
 from tac_rl.office.tenant import Tenant
@@ -18,7 +19,6 @@ MAX_BODY_BYTES = 4 << 20
 """Of a request that is not an upload."""
 DEFAULT_COUNT, MAX_COUNT = 50, 100
 """Of a page: Rocket.Chat's `API_Default_Count` and `API_Upper_Count_Limit`."""
-MAX_INT = 2**53
 
 
 def answer(data: Any, status: int = 200) -> Response:
@@ -175,19 +175,25 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-@dataclass(frozen=True)
-class RoomKey:
-    """By which a request names a room."""
-
-    id: str | None
-    name: str | None
+def query(model: type[BaseModel]) -> Any:
+    """A dependency: these parameters of the address; checked as one, for FastAPI checks each for itself."""
+    return Depends(QueryOf(model))
 
 
-async def room_key(roomId: str | None = None, roomName: str | None = None) -> RoomKey:
-    return RoomKey(roomId, roomName)
+class QueryOf:
+    """Reads parameters; the OpenAPI document finds the model here."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
+
+    async def __call__(self, request: Request) -> BaseModel:
+        try:
+            return self.model.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            raise invalid(error.errors(include_url=False, include_context=False)) from None
 
 
-InRoom = Annotated[RoomKey, Depends(room_key)]
+InRoom = Annotated[RoomQuery, query(RoomQuery)]
 
 
 @dataclass(frozen=True)
@@ -219,14 +225,9 @@ class Paging:
         return success(**{name: items, "count": len(items), "offset": self.offset, "total": total})
 
 
-async def paging(
-    offset: Annotated[int, Query(ge=0, le=MAX_INT)] = 0,
-    count: Annotated[int | None, Query(ge=0, le=MAX_INT, description="0: all")] = None,
-    sort: Annotated[str | None, Query(description='JSON, such as {"name": 1}')] = None,
-    query: Annotated[str | None, Query(description='JSON, such as {"name": "general"}')] = None,
-) -> Paging:
-    wanted = DEFAULT_COUNT if count is None else min(count, MAX_COUNT)
-    return Paging(offset, wanted or None, _object(sort, "sort"), _object(query, "query"))
+async def paging(given: Annotated[PageQuery, query(PageQuery)]) -> Paging:
+    wanted = DEFAULT_COUNT if given.count is None else min(given.count, MAX_COUNT)
+    return Paging(given.offset, wanted or None, _object(given.sort, "sort"), _object(given.query, "query"))
 
 
 Paged = Annotated[Paging, Depends(paging)]

@@ -3,8 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tac_rl.office.chat import rooms, users
 from tac_rl.office.chat.ids import fresh_id
@@ -25,8 +24,7 @@ _SELECT = """SELECT m.*, u.id AS author_id, u.name AS author_name,
     FROM chat_messages m CROSS JOIN chat_users u ON u.username = m.author"""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """A message. Times in milliseconds since 1970."""
 
     id: str
@@ -115,7 +113,10 @@ def history(
 # Conditions for `select`; each takes one argument.
 CONTAINING = "instr(lower(m.text), lower(?))"
 """The text; the case of ASCII letters doesn't matter."""
-MENTIONING = "EXISTS (SELECT 1 FROM json_each(m.mentions) j WHERE json_extract(j.value, '$._id') = ?)"
+MENTIONING = (
+    "m.mentions IS NOT NULL AND"
+    " EXISTS (SELECT 1 FROM json_each(m.mentions) j WHERE json_extract(j.value, '$._id') = ?)"
+)
 STARRED_BY = "EXISTS (SELECT 1 FROM json_each(m.starred) j WHERE j.value = ?)"
 FOLLOWED_BY = "EXISTS (SELECT 1 FROM json_each(m.followers) j WHERE j.value = ?)"
 

@@ -122,7 +122,38 @@ ANSWERS: dict[str, type[BaseModel]] = {
 """By what they hold."""
 
 
-# What is taken
+# What is taken: parameters of the address that several endpoints share
+
+MAX_INT = 2**53
+
+
+class RoomQuery(BaseModel):
+    """By which a request names a room."""
+
+    roomId: str | None = None
+    roomName: str | None = None
+
+
+class PageQuery(BaseModel):
+    """Which part of a list, in which order."""
+
+    offset: int = Field(0, ge=0, le=MAX_INT)
+    count: int | None = Field(None, ge=0, le=MAX_INT, description="0: all")
+    sort: str | None = Field(None, description='JSON, such as {"name": 1}')
+    query: str | None = Field(None, description='JSON, such as {"name": "general"}')
+
+
+class HistoryQuery(BaseModel):
+    """Which messages of a room; times are ISO 8601."""
+
+    latest: str | None = None
+    oldest: str | None = None
+    inclusive: str = "false"
+    unreads: str = "false"
+    showThreadMessages: str = "false"
+
+
+# What is taken: bodies
 
 
 class RoomBody(BaseModel):

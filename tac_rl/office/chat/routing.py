@@ -1,13 +1,14 @@
 """A router whose endpoints say what they take and give, so that the OpenAPI document is true."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from tac_rl.office.chat.calls import BodyOf
+from tac_rl.office.chat.calls import BodyOf, QueryOf
 from tac_rl.office.chat.models import ANSWERS, Failure, NotLoggedInAnswer, Success
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -87,9 +88,26 @@ def _complete(app: FastAPI, document: dict[str, Any]) -> None:
             operation["responses"].pop("422", None)  # Rocket.Chat answers 400
             if route.path not in _OPEN:
                 operation["security"] = [{"token": [], "user": []}]
-            for dependency in route.dependant.dependencies:
-                if isinstance(dependency.call, BodyOf):
-                    operation["requestBody"] = _body(dependency.call.model, schemas)
+            for asked in _calls(route.dependant):
+                if isinstance(asked, BodyOf):
+                    operation["requestBody"] = _body(asked.model, schemas)
+                elif isinstance(asked, QueryOf):
+                    operation.setdefault("parameters", []).extend(_parameters(asked.model))
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    """Everything that is called before an endpoint."""
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from _calls(dependency)
+
+
+def _parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = model.model_json_schema()
+    return [
+        {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": described}
+        for name, described in schema["properties"].items()
+    ]
 
 
 def _body(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:

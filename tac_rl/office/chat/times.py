@@ -27,8 +27,7 @@ def now_ms(tenant: Tenant) -> int:
 
 def iso(ms: int) -> str:
     """`2026-03-02T09:00:00.000Z`, as Rocket.Chat's REST API gives every time."""
-    when = _EPOCH + ms * _MILLISECOND
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse_ms(text: str, parameter: str) -> int:
