@@ -10,7 +10,7 @@ def make(rng: random.Random) -> Made:
     project = rng.choice(CODENAMES)
     topics = rng.sample(TOPICS, 5)
     numbers = sorted(rng.sample(range(2, 40), 5))
-    row = rng.randint(0, 3)  # The list begins with the newest: the last row would be a lucky first line.
+    row = rng.randint(1, 4)  # The list begins with the lowest number: that would be a lucky first line.
     return Made(
         values={"project": project, "topic": topics[row]},
         office={
