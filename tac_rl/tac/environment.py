@@ -26,11 +26,12 @@ _INSTALL_SECONDS = 3600
 _PROBE_SECONDS = 60
 
 LIBRARIES = {
-    # Module that TAC's base image or an evaluator imports: what to install. Where TAC pins a version, what is
-    # installed behaves like it; litellm is newer, because TAC's doesn't install beside anything of today.
+    # Module that TAC's base image or an evaluator imports: what to install. Bounded by what TAC pins, since an
+    # evaluator takes an exception for work not done: rocketchat_API 2, whose answers differ, would grade every
+    # chat task 0. litellm is newer, because TAC's doesn't install beside anything of today.
     "requests": "requests>=2.32,<3",
     "cryptography": "cryptography>=44",
-    "rocketchat_API": "rocketchat_API>=1.32,<4",
+    "rocketchat_API": "rocketchat_API==1.32.0",
     "litellm": "litellm>=1.60,<2,!=1.82.7,!=1.82.8",
     "pandas": "pandas>=2.2.3,<3",
     "numpy": "numpy>=2.1,<3",
@@ -40,14 +41,14 @@ LIBRARIES = {
     "docx": "python-docx>=1.1,<2",
     "PyPDF2": "PyPDF2>=3.0.1,<4",
     "fitz": "pymupdf>=1.24,<2",
-    "PIL": "pillow>=11",
+    "PIL": "pillow>=11,<12",
     "bs4": "beautifulsoup4>=4.12,<5",
     "yaml": "PyYAML>=6",
     "packaging": "packaging>=24",
     "astor": "astor>=0.8,<1",
     "sklearn": "scikit-learn>=1.5,<2",
     "pdf2image": "pdf2image>=1.17,<2",
-    "gremlin_python": "gremlinpython>=3.7,<4",
+    "gremlin_python": "gremlinpython>=3.7,<3.8",
 }
 """Left out, because one or two evaluators don't justify gigabytes: torch, sotopia. `environment --also` adds them."""
 
