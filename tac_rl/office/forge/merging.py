@@ -7,6 +7,7 @@ from pygit2 import Commit, Oid, Repository, Signature
 
 from tac_rl.office.forge.committing import move_branch
 from tac_rl.office.forge.errors import ForgeError
+from tac_rl.office.forge.reading import message_of
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ def apply_commit(
     parent = picked.parents[0]
     if revert:
         index = repo.merge_trees(picked.tree, target.tree, parent.tree)
-        subject = picked.message.partition("\n")[0]
+        subject = message_of(picked).partition("\n")[0]
         message = f'Revert "{subject}"\n\nThis reverts commit {picked.id}\n'
         writer = author
     else:
         index = repo.merge_trees(parent.tree, target.tree, picked.tree)
-        message = f"{picked.message.rstrip()}\n\n(cherry picked from commit {picked.id})\n"
+        message = f"{message_of(picked).rstrip()}\n\n(cherry picked from commit {picked.id})\n"
         writer = picked.author
     tree = None if index.conflicts else index.write_tree(repo)
     if tree is None or tree == target.tree_id:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 import pygit2
-from pygit2 import Blob, Commit, Oid, Repository, Tag, Tree
+from pygit2 import Blob, Commit, Oid, Repository, Signature, Tag, Tree
 from pygit2.enums import DeltaStatus, DiffFind, FileMode, ObjectType, SortMode
 
 _STEPS = re.compile(r"(?P<base>.*?)(?P<steps>([~^]\d*)+)")
@@ -235,7 +235,7 @@ def _matches(commit: Commit, query: HistoryQuery) -> bool:
     if query.until is not None and commit.commit_time > query.until.timestamp():
         return False
     if query.author:
-        author = f"{commit.author.name} <{commit.author.email}>"
+        author = f"{name_of(commit.author)} <{email_of(commit.author)}>"
         if query.author.lower() not in author.lower():
             return False
     if query.text and query.text.lower() not in message_of(commit).lower():
@@ -262,6 +262,15 @@ def message_of(commit: Commit) -> str:
     return commit.raw_message.decode(errors="replace")
 
 
+def name_of(signature: Signature) -> str:
+    """Whatever was pushed, whether it is UTF-8 or not."""
+    return signature.raw_name.decode(errors="replace")
+
+
+def email_of(signature: Signature) -> str:
+    return signature.raw_email.decode(errors="replace")
+
+
 def last_commit_of(repo: Repository, commit: Commit, path: str) -> Commit:
     """The commit that last changed a path."""
     found = history(repo, [commit.id], HistoryQuery(path=path), limit=1)
@@ -285,12 +294,12 @@ class FileDiff:
     removed: int
 
 
-def commit_diff(repo: Repository, commit: Commit) -> list[FileDiff]:
+def commit_diff(commit: Commit) -> list[FileDiff]:
     """Against the first parent (or nothing)."""
-    return diff_trees(repo, commit.parents[0].tree if commit.parent_ids else None, commit.tree)
+    return diff_trees(commit.parents[0].tree if commit.parent_ids else None, commit.tree)
 
 
-def diff_trees(repo: Repository, old: Tree | None, new: Tree) -> list[FileDiff]:
+def diff_trees(old: Tree | None, new: Tree) -> list[FileDiff]:
     # From the new tree's side and swapped: an absent old tree stands for an empty one.
     difference = new.diff_to_tree(swap=True) if old is None else old.diff_to_tree(new)
     difference.find_similar(DiffFind.FIND_RENAMES)

@@ -54,7 +54,7 @@ class IssuableQuery(BaseModel):
     created_before: datetime | None = None
     updated_after: datetime | None = None
     updated_before: datetime | None = None
-    scope: Literal["created_by_me", "assigned_to_me", "all", "created-by-me", "assigned-to-me"] = "all"
+    scope: Literal["created_by_me", "assigned_to_me", "all", "created-by-me", "assigned-to-me"] | None = None
     sort: Literal["asc", "desc"] = "desc"
     not_labels: str | None = Field(None, alias="not[labels]")
     not_milestone: str | None = Field(None, alias="not[milestone]")
@@ -177,9 +177,10 @@ def _restrict(where: Conditions, query: IssuableQuery, viewer: Person | None) ->
             known(query.not_assignee_username),
         )
     where.people("assignee", query.assignee_id, query.assignee_username)
-    if query.scope.startswith("created"):
+    scope = query.scope or "all"
+    if scope.startswith("created"):
         where.add("i.author = ?", "" if viewer is None else viewer.username)
-    elif query.scope.startswith("assigned"):
+    elif scope.startswith("assigned"):
         where.people("assignee", None, ["" if viewer is None else viewer.username])
     if query.iids:
         where.add(f"i.iid IN ({', '.join('?' * len(query.iids))})", *query.iids)

@@ -3,8 +3,6 @@
 import sqlite3
 from typing import Any, Literal
 
-from pydantic import Field
-
 from tac_rl.office.base import Person
 from tac_rl.office.forge.clock import stamp
 from tac_rl.office.forge.errors import conflict, invalid
@@ -37,7 +35,6 @@ class IssueQuery(IssuableQuery):
     due_date: Literal["", "0", "any", "overdue", "week", "month", "none"] | None = None
     issue_type: Literal["issue", "incident", "test_case", "task"] | None = None
     with_labels_details: bool = False
-    scope: Literal["created_by_me", "assigned_to_me", "all", "created-by-me", "assigned-to-me"] = Field("all")
 
 
 def find_issue(tenant: Tenant, project_id: int, iid: int) -> sqlite3.Row | None:

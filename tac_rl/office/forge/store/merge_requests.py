@@ -11,6 +11,7 @@ from pygit2 import Commit, Oid, Repository
 
 from tac_rl.office.base import Person
 from tac_rl.office.forge.clock import stamp
+from tac_rl.office.forge.closing import closed_issues
 from tac_rl.office.forge.errors import ForgeError, conflict, invalid
 from tac_rl.office.forge.merging import contains, merge_base
 from tac_rl.office.forge.reading import branch_tip
@@ -386,3 +387,18 @@ def approvers(tenant: Tenant, issuable_id: int) -> list[str]:
         issuable_id,
     )
     return [row["username"] for row in rows]
+
+
+def closing_requests(tenant: Tenant, project: sqlite3.Row, issue_iid: int) -> list[sqlite3.Row]:
+    """Open and merged requests that say they close an issue of the project."""
+    rows = tenant.rows(
+        f"SELECT {_COLUMNS} FROM {_SOURCE} WHERE i.project_id = ? AND i.kind = 'merge_request'"
+        " AND i.state IN ('opened', 'merged') AND i.title || i.description LIKE ? ORDER BY i.iid DESC",
+        project["id"],
+        f"%#{issue_iid}%",
+    )
+    return [
+        row
+        for row in rows
+        if issue_iid in closed_issues(f"{row['title']}\n{row['description']}", project["full_path"])
+    ]

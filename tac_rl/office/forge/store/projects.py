@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tac_rl.office.base import Person
 from tac_rl.office.forge.clock import stamp
@@ -78,7 +78,7 @@ class ProjectQuery(BaseModel):
     owned: bool = False
     starred: bool = False
     topic: str | None = None
-    min_access_level: int | None = None
+    min_access_level: int | None = Field(None, ge=0, le=100)
     with_issues_enabled: bool = False
     with_merge_requests_enabled: bool = False
     order_by: Literal[
