@@ -100,12 +100,14 @@ class Forge:
 
     def notes(self, project: dict[str, Any], kind: str, number: int) -> list[dict[str, Any]]:
         """What people wrote under an issue (`kind` is "issues") or a merge request ("merge_requests"), oldest first."""
-        found = self.all(self.of(project, f"/{kind}/{number}/notes"), sort="asc", order_by="created_at")
+        found = self.all(
+            self.of(project, f"/{kind}/{quote(str(number))}/notes"), sort="asc", order_by="created_at"
+        )
         return [note for note in found if not note["system"]]
 
     def _numbered(self, project: dict[str, Any], kind: str, what: str, number: int) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = self.get(self.of(project, f"/{kind}/{number}"))
+            found: dict[str, Any] = self.get(self.of(project, f"/{kind}/{quote(str(number))}"))
             return found
         except Missing:
             numbers = [str(item["iid"]) for item in self.all(self.of(project, f"/{kind}"), state="all")]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_SHOWN = 8
+"""How many names an error tells where none is near."""
+
 
 def plain(name: str) -> str:
     """How names are compared: case, and hyphens, underscores, dots for spaces, don't count."""
@@ -53,17 +56,17 @@ class NoSuchName(Missing):
     """Nothing is called that."""
 
     def __init__(self, what: str, wanted: str, names: Iterable[str]) -> None:
-        names = sorted(set(names))
-        near = nearest(wanted, names) or names[:8]
-        super().__init__(f"there is no {what} {wanted!r}; " + _hint(near, len(names)))
+        super().__init__(f"there is no {what} {wanted!r}; {_hint(wanted, list(dict.fromkeys(names)))}")
 
 
-def _hint(near: list[str], count: int) -> str:
-    if not count:
+def _hint(wanted: str, names: list[str]) -> str:
+    near = nearest(wanted, names)
+    if near:
+        return f"nearest: {', '.join(near)}"
+    if not names:
         return "there is none at all"
-    return f"there {'is' if len(near) == 1 else 'are'}: {', '.join(near)}" + (
-        f" and {count - len(near)} more" if count > len(near) else ""
-    )
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"there {'is' if len(names) == 1 else 'are'}: {', '.join(names[:_SHOWN])}{more}"
 
 
 def nearest(wanted: str, names: Iterable[str]) -> list[str]:

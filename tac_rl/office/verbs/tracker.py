@@ -85,7 +85,7 @@ class Tracker:
     def issue(self, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """A project and its issue, by a key such as FE-12."""
         identifier, _, number = key.strip().rpartition("-")
-        if not identifier or not number.isascii() or not number.isdigit():
+        if not identifier or not number.isascii() or not number.isdigit() or len(number) > 9:
             raise Problem(f"an issue's key looks like FE-12, not {key!r}")
         project = self.project(identifier)
         try:

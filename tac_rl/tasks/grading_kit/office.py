@@ -19,8 +19,11 @@ class OfficeUnreachable(BaseException):
     """A service can't be reached, fails, refuses our account, or answers in a shape that it shouldn't."""
 
 
-def _reader(nothing):
-    """Decorator: errors that mean "it isn't there" give `nothing()`, all others `OfficeUnreachable`."""
+def _reader(nothing, refused_means_nothing=False):
+    """Decorator: errors that mean "it isn't there" give `nothing()`, all others `OfficeUnreachable`.
+
+    A path may be one that a service refuses (400), and nothing can be there then.
+    """
 
     def decorate(function):
         def guarded(*args, **kwargs):
@@ -29,7 +32,7 @@ def _reader(nothing):
             except Unreachable as error:
                 raise OfficeUnreachable(str(error)) from None
             except Refused as error:
-                if error.status == 401:
+                if error.status == 401 or not refused_means_nothing:
                     raise OfficeUnreachable(str(error)) from None
                 return nothing()
             except Problem:
@@ -205,14 +208,14 @@ def branches(project):
     return [branch["name"] for branch in forge.branches(found)]
 
 
-@_reader(list)
+@_reader(list, refused_means_nothing=True)
 def repo_names(project, folder="", ref=None):
     """The names in a folder of the repository (folders too), at a branch, tag or commit."""
     forge, found = _in_forge(project)
     return sorted(entry["name"] for entry in forge.tree(found, folder, ref))
 
 
-@_reader(_none)
+@_reader(_none, refused_means_nothing=True)
 def repo_bytes(project, path, ref=None):
     """A file's content; None where there is no such file."""
     forge, found = _in_forge(project)
@@ -224,7 +227,7 @@ def repo_file(project, path, ref=None):
     return _text(repo_bytes(project, path, ref))
 
 
-@_reader(list)
+@_reader(list, refused_means_nothing=True)
 def commits(project, ref=None):
     """A branch's commits, newest first: `id`, `title`, `message`, `author` (name)."""
     forge, found = _in_forge(project)
@@ -343,14 +346,14 @@ def tracker_cycle(project, cycle):
 # The drive
 
 
-@_reader(list)
+@_reader(list, refused_means_nothing=True)
 def drive_names(folder=""):
     """The sorted names in a folder (those of folders end with a slash)."""
     entries = _client("drive", _drive.from_environment).entries(folder)
     return [entry.name + ("/" if entry.folder else "") for entry in entries]
 
 
-@_reader(_none)
+@_reader(_none, refused_means_nothing=True)
 def drive_read(path):
     """A file's content; None where there is no such file."""
     return _client("drive", _drive.from_environment).read(path)
