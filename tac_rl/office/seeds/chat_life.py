@@ -96,9 +96,7 @@ def _money(talk: Talk, money: Money) -> None:
             "left": f"{sum(line.planned - line.spent for line in lines):,} EUR",
         }
         roles = {"finance": _FINANCE, "other": head}
-        talk.play(
-            "budget", "finance", working_time(chance, date(2026, 2, 27), 9, 13), roles, slots, certain=True
-        )
+        talk.play("budget", "finance", working_time(chance, date(2026, 2, 27), 9, 13), roles, slots)
     for expense in money.expenses:
         day = workday_near(expense.day + timedelta(2))
         if expense.person != _FINANCE and day < TODAY:
@@ -180,10 +178,10 @@ def _leaves(talk: Talk) -> None:
         slots = {"first": short(leave.first), "last": short(leave.last)}
         roles = {"asker": leave.person, "manager": manager, "hr": _HR, "cover": leave.cover}
         start = working_time(talk.chance, talk.chance.choice(asked), 9, 14)
-        talk.play("leave", talk.private(leave.person, manager), start, roles, slots, certain=True)
+        talk.play("leave", talk.private(leave.person, manager), start, roles, slots)
         if manager != _HR:
             later = start + timedelta(minutes=30)
-            talk.play("leave_hr", talk.private(manager, _HR), later, roles, slots, certain=True)
+            talk.play("leave_hr", talk.private(manager, _HR), later, roles, slots)
 
 
 def _conversations(talk: Talk) -> None:

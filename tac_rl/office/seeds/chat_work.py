@@ -85,7 +85,10 @@ def _standup(
     helped = [
         w
         for w in works
-        if w.reviewer == person and w.closed and timedelta() <= w.closed - when < timedelta(3)
+        if w.reviewer == person
+        and w.opened < when
+        and w.closed
+        and timedelta() <= w.closed - when < timedelta(3)
     ]
     doing = [chance.choice((w.ref, f"tests for {w.ref}", refs.get(w.ref, w.ref))) for w in now[:2]]
     doing += [f"the review of {w.ref}" for w in helped[:1]]
@@ -153,7 +156,7 @@ def _requests(talk: Talk, histories: tuple[History, ...]) -> None:
                 talk.play(
                     "review", room_of(history.product), request.opened + timedelta(minutes=5), roles, slots
                 )
-            else:
+            elif not talk.world.away(request.author, request.opened.date()):
                 text = f"{request.ref} is open for reading: {request.title}. No hurry."
                 talk.say(
                     room_of(history.product), request.author, request.opened + timedelta(minutes=6), text
@@ -183,8 +186,10 @@ def _releases(talk: Talk) -> None:
             }
             lead = release.product.lead
             testers = [p for p in (*release.product.members, "liu_qiang") if p != lead]
-            roles = {"lead": lead, "other": talk.chance.choice(testers), "scribe": "jessica_lee"}
             when = release.at + timedelta(minutes=4)
+            tester = talk.here(when.date(), *talk.chance.sample(testers, len(testers)))
+            scribe = talk.here(when.date(), "jessica_lee", "mark_johnson")
+            roles = {"lead": lead, "other": tester, "scribe": scribe}
             talk.play("release", "releases", when, roles, slots, certain=True)
 
 
@@ -200,8 +205,8 @@ def _incidents(talk: Talk) -> None:
         roles = {
             "finder": incident.found_by,
             "fixer": incident.fixed_by,
-            "scribe": "mark_johnson" if incident.found_by != "mark_johnson" else "jessica_lee",
-            "lead": manager if manager != incident.found_by else "sarah_johnson",
+            "scribe": "mark_johnson",
+            "lead": talk.here(incident.at.date(), *{manager} - {incident.found_by}),
         }
         if incident.found_by == incident.fixed_by:
             roles["finder"] = "liu_qiang"
@@ -219,7 +224,7 @@ def _incidents(talk: Talk) -> None:
         start, lasts = incident.at + timedelta(minutes=2), timedelta(minutes=incident.minutes * 1.12)
         talk.play("incident", "incidents", start, roles, slots, certain=True, lasts=lasts)
         after = at(workday_near(incident.at.date() + timedelta(3)), 13, talk.chance.randrange(60))
-        talk.play("postmortem", "incidents", after, roles, slots, certain=True)
+        talk.play("postmortem", "incidents", after, roles, slots)
 
 
 def _meetings(talk: Talk, meetings: tuple[Meeting, ...]) -> None:
@@ -249,7 +254,8 @@ def _sprint(talk: Talk, sprint: Sprint) -> None:
     if sprint.end <= LAST and sprint.end not in HOLIDAYS:
         demo = at(sprint.end, 12, 15)
         done = [w for w in talk.world.works if w.sprint is sprint and w.closed and w.closed < demo]
-        shown = max(done, key=lambda w: (w.kind != "chore", w.closed or w.opened, w.ref))
+        there = [w for w in done if not talk.world.away(w.assignee, sprint.end)]
+        shown = max(there, key=lambda w: (w.kind != "chore", w.closed or w.opened, w.ref))
         slots |= {"finished": str(len(done)), "showing": f"{shown.ref}, {shown.title_in_text}"}
         roles = {"lead": "sarah_johnson", "other": shown.assignee}
         talk.play("demo", "engineering", demo, roles, slots, certain=True)

@@ -9,6 +9,8 @@ from tac_rl.office.seeds.money import DEPARTMENTS, QUARTERS, Invoice, Money
 from tac_rl.office.seeds.people import BY_NAME
 from tac_rl.office.seeds.world import World
 
+_EXPENSE_HEAD: tuple[Cell, ...] = ("Name", "Day", "Purpose", "Kind", "Amount (EUR)")
+
 
 def finance_files(world: World, money: Money) -> Iterator[tuple[str, bytes]]:
     yield "Finance/Budgets/Budget 2026.xlsx", _budget(money)
@@ -17,9 +19,7 @@ def finance_files(world: World, money: Money) -> Iterator[tuple[str, bytes]]:
         yield f"Finance/Invoices/{invoice.month:%Y-%m}/{invoice.number}.pdf", _invoice(invoice)
     for month in (1, 2):
         yield f"Finance/Expenses/Expenses 2026-{month:02}.xlsx", _expenses(money, month)
-    form: list[list[Cell]] = [["Name", "Day", "Purpose", "Kind", "Amount (EUR)"]] + [
-        [None] * 5 for _ in range(10)
-    ]
+    form: list[list[Cell]] = [list(_EXPENSE_HEAD)]
     yield "Finance/Forms/Expenses.xlsx", formats.to_xlsx({"Form": form})
     yield "Finance/Revenue 2026.xlsx", _revenue(world)
     yield "Sales/Customers.xlsx", formats.to_xlsx({"Customers": _customers(world)})
@@ -75,7 +75,7 @@ def _invoice(invoice: Invoice) -> bytes:
 
 def _expenses(money: Money, month: int) -> bytes:
     own = [expense for expense in money.expenses if expense.day.month == month]
-    rows: list[list[Cell]] = [["Name", "Day", "Purpose", "Kind", "Amount (EUR)"]]
+    rows: list[list[Cell]] = [list(_EXPENSE_HEAD)]
     rows += [[BY_NAME[e.person].name, e.day.isoformat(), e.purpose, e.kind, e.amount] for e in own]
     rows.append(["Total", None, None, None, round(sum(e.amount for e in own), 2)])
     return formats.to_xlsx({f"2026-{month:02}": rows})

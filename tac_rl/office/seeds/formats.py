@@ -5,7 +5,7 @@ import io
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 Cell = str | int | float | date | None
@@ -74,6 +74,18 @@ def to_docx(title: str, author: str, blocks: Sequence[Block]) -> bytes:
 
 
 def to_odt(title: str, blocks: Sequence[Block]) -> bytes:
+    from odf.element import Element
+
+    # The library names in a document every namespace that the process has met so far.
+    known = dict(Element.namespaces)
+    Element.namespaces.clear()
+    try:
+        return _odt(title, blocks)
+    finally:
+        Element.namespaces.update(known)
+
+
+def _odt(title: str, blocks: Sequence[Block]) -> bytes:
     from odf.opendocument import OpenDocumentText
     from odf.text import H, List, ListItem, P
 
@@ -99,8 +111,6 @@ def to_odt(title: str, blocks: Sequence[Block]) -> bytes:
 
 def to_pdf(title: str, blocks: Sequence[Block], *, on: date) -> bytes:
     """Pages of A4 with the fonts that every reader has."""
-    from datetime import UTC
-
     from fpdf import FPDF
 
     page = FPDF()

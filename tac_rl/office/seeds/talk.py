@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from tac_rl.office.overlay import MessageOverlay
@@ -46,6 +46,10 @@ class Talk:
         message = Message(author, text, at)
         self.rooms.setdefault(room, []).append(message)
         return message
+
+    def here(self, day: date, *people: str) -> str:
+        """The first of these people who is not away; Sarah where all are."""
+        return next((person for person in people if not self.world.away(person, day)), "sarah_johnson")
 
     def private(self, *people: str) -> tuple[str, ...]:
         """The room of two people."""

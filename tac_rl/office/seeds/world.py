@@ -11,6 +11,7 @@ from tac_rl.office.seeds.calendar import (
     FIRST,
     LAST,
     SPRINTS,
+    TODAY,
     Sprint,
     at,
     sprint_of,
@@ -150,6 +151,7 @@ def make_world(seed: int) -> World:
         works += made
         by_key = {work.key: work for work in made if work.key in fixed}
         changes += [Change(product, step, who, when, by_key.get(step.key)) for step, who, when in dated]
+    releases = _releases(changes, incidents)
     return World(
         seed=seed,
         products=catalogue.products(),
@@ -159,8 +161,8 @@ def make_world(seed: int) -> World:
         decisions=catalogue.decisions(),
         works=tuple(works),
         changes=tuple(changes),
-        releases=tuple(_releases(changes, incidents)),
-        leaves=tuple(_leaves(chance, _busy(works, changes))),
+        releases=tuple(releases),
+        leaves=tuple(_leaves(chance, _busy(works, changes, releases))),
         by_key={(work.product.name, work.key): work for work in works if work.key not in ("", PLANNED)},
     )
 
@@ -174,28 +176,39 @@ def _dated(
     early, late = story[:first_fix], story[first_fix:]
     autumn = workdays(product.started + timedelta(4), date(2025, 12, 19))
     winter = workdays(date(2026, 1, 8), date(2026, 2, 24))
+    repairs = {(p, key): at(workday_near(i.at.date() + timedelta(1)), 9) for (p, key), i in incidents.items()}
     dated = []
     for steps, days in ((early, autumn), (late, winter)):
-        for n, step in enumerate(steps):
+        mainline = [step for step in steps if not step.branch]
+        fixed = [repairs.get((product.name, step.key)) for step in mainline]
+        times = dict(zip((id(step) for step in mainline), _spread(days, fixed, chance), strict=True))
+        for step in steps:
+            alone = repairs.get((product.name, step.key)) or working_time(chance, chance.choice(days))
+            when = times.get(id(step), alone)
             incident = incidents.get((product.name, step.key))
-            if incident:
-                author = incident.fixed_by
-                when = at(workday_near(incident.at.date() + timedelta(1)), 9, chance.randrange(60))
-            else:
-                author = chance.choice((product.lead, *product.members))
-                place = (n + chance.uniform(0.2, 0.8)) / len(steps)
-                when = working_time(chance, days[int(place * len(days))])
+            author = incident.fixed_by if incident else chance.choice((product.lead, *product.members))
             dated.append((step, author, when))
-    return _in_order(dated)
+    return sorted(dated, key=lambda entry: entry[2])
 
 
-def _in_order(dated: list[tuple[Step, str, datetime]]) -> list[tuple[Step, str, datetime]]:
-    """Keep the story's order among the steps on the main branch: those written on branches stand alone."""
-    mainline = sorted(when for step, _, when in dated if not step.branch)
-    ordered = []
-    for step, author, when in dated:
-        ordered.append((step, author, when if step.branch else mainline.pop(0)))
-    return sorted(ordered, key=lambda entry: entry[2])
+def _spread(days: list[date], fixed: list[datetime | None], chance: random.Random) -> list[datetime]:
+    """Rising times within the days, one for each entry of `fixed`: the ones that are given stay as they are."""
+    times: list[datetime] = []
+    left = list(days)
+    for n, given in enumerate(fixed):
+        if given is not None:
+            times.append(given + timedelta(minutes=chance.randrange(60)))
+            left = [day for day in left if day > given.date()]
+            continue
+        ahead = next((k for k in range(n, len(fixed)) if fixed[k] is not None), None)
+        end = fixed[ahead] if ahead is not None else None
+        room = [day for day in left if end is None or day < end.date()]
+        share = (ahead if ahead is not None else len(fixed)) - n
+        # One of the first days of an equal share of what is left, at least one day for each to come.
+        index = min(int(len(room) / share * chance.uniform(0.2, 0.8)), len(room) - share)
+        times.append(working_time(chance, room[index]))
+        left = [day for day in left if day > room[index]]
+    return times
 
 
 def _works(
@@ -314,7 +327,7 @@ def _releases(changes: list[Change], incidents: dict[tuple[str, str], Incident])
     return releases
 
 
-def _busy(works: list[Work], changes: list[Change]) -> set[tuple[str, date]]:
+def _busy(works: list[Work], changes: list[Change], releases: list[Release]) -> set[tuple[str, date]]:
     """Who was certainly at work on which day."""
     busy = {(change.author, change.at.date()) for change in changes}
     for work in works:
@@ -325,7 +338,11 @@ def _busy(works: list[Work], changes: list[Change]) -> set[tuple[str, date]]:
         for day in range(4):
             when = incident.at.date() + timedelta(day)
             busy |= {(incident.found_by, when), (incident.fixed_by, when)}
-    return busy | {(decision.by, decision.day) for decision in catalogue.decisions()}
+        busy |= {("liu_qiang", incident.at.date()), ("mark_johnson", incident.at.date())}
+    for decision in catalogue.decisions():
+        busy |= {(decision.by, decision.day), (decision.by, decision.day + timedelta(1))}
+    busy.add(("chen_xinyi", TODAY))
+    return busy | {(release.product.lead, release.at.date()) for release in releases}
 
 
 def _leaves(chance: random.Random, busy: set[tuple[str, date]]) -> list[Leave]:
