@@ -132,6 +132,15 @@ def open_mr(forge: Forge, project: str, source: str, title: str) -> str:
     return f"created {made['iid']}"
 
 
+@VERBS.verb("retarget PROJECT N BRANCH", "let a merge request go into another branch")
+def retarget(forge: Forge, project: str, n: int, branch: str) -> str:
+    found = forge.project(project)
+    name = _branch(forge, found, branch)
+    forge.merge_request(found, n)
+    forge.send("PUT", forge.of(found, f"/merge_requests/{n}"), target_branch=name)
+    return f"{n} goes into {name}"
+
+
 @VERBS.verb("merge PROJECT N", "merge a merge request")
 def merge(forge: Forge, project: str, n: int) -> str:
     found = forge.project(project)
