@@ -1,5 +1,6 @@
 """The commands: the evaluators' environment, and the table of what runs here."""
 
+import json
 import sys
 
 import pytest
@@ -42,6 +43,13 @@ def test_the_table_tells_what_was_measured(tmp_path, capsys):
         dependencies__yml="- gitlab\n",
         task__md="See http://the-agent-company.com:8929/root/no-such-project and https://example.com\n",
     )
+    actor = {"strategy_hint": "Say no at first."}
+    package_folder(
+        tmp_path,
+        "hr-actor",
+        Dockerfile="FROM x\nCOPY scenarios.json /npc\n",
+        scenarios__json=json.dumps({"Mike Chen": actor}),
+    )
     document = tmp_path / "tac.md"
     document.write_text(MARKED)
     settings = [f"tasks.tac.environment={environment().folder}", "tasks.tac.snapshot=bare"]
@@ -57,6 +65,7 @@ def test_the_table_tells_what_was_measured(tmp_path, capsys):
     }
     assert rows["sde-fine"] == ["", "yes", "yes", "0/2", ""]
     assert rows["sde-generous"] == ["", "yes", "yes", "1/1", ""]
+    assert rows["hr-actor"] == ["", "yes", "yes", "0/2", "LLM colleagues"]
     assert rows["hr-broken"] == ["", "yes", "-", "-", "Python's nothing_such"]
     assert rows["hr-odd"][1].startswith("no: ")
     assert rows["pm-docker"] == ["", "yes", "-", "-", "Docker, for apt's zip"]
@@ -65,7 +74,7 @@ def test_the_table_tells_what_was_measured(tmp_path, capsys):
     assert rows["pm-scripts"][4] == "TAC's gitlab data (no-such-project); internet (example.com)"
     assert "TAC says so" not in text
     assert rows["give points for doing nothing"] == ["1"]
-    assert rows["load"] == ["6"]
+    assert rows["load"] == ["7"]
     assert "sde-fine: yes / yes / 0/2" in capsys.readouterr().out
 
 

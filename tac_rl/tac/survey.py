@@ -19,6 +19,7 @@ from tac_rl.config.run import RunConfig
 from tac_rl.errors import ConfigError, TacRlError
 from tac_rl.office.base import PORTS, ServiceName
 from tac_rl.office.build import build_office
+from tac_rl.office.colleagues.scenarios import read_scenarios
 from tac_rl.office.process import Lease, Office
 from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
 from tac_rl.sandboxes.select import make_provider
@@ -134,10 +135,12 @@ class _Surveyor:
     async def row(self, folder: Path) -> Row:
         try:
             content = read_folder(folder)
+            actors = _wants_actors(content)
         except TacRlError as error:
             return Row(folder.name, loads=_short(error))
         blocked = obstacles(content, self.tools.environment)
         needs = [*blocked, *(["LLM judge"] if content.asks_judge else [])]
+        needs += ["LLM colleagues"] if actors else []
         needs += await self._data(content)
         needs += other_needs(content)
         known = Row(content.name, content.dependencies, needs=tuple(needs))
@@ -192,6 +195,13 @@ class _Surveyor:
             return await sandbox.export(max_bytes=2 * _LIMITS.disk_mb << 20)
         finally:
             await asyncio.shield(sandbox.stop())
+
+
+def _wants_actors(content: TacFolder) -> bool:
+    """Whether a colleague's scenario is stage directions alone, of which rules can say nothing."""
+    if content.scenarios is None:
+        return False
+    return any(not who.statements for who in read_scenarios(content.scenarios).values())
 
 
 def _points(grade: Grade) -> str:

@@ -25,6 +25,7 @@ def render(rows: Sequence[Row]) -> str:
         ("give points for doing nothing", len(earning)),
         ("need Docker", _needing(rows, "Docker")),
         ("need an LLM judge", _needing(rows, "LLM judge")),
+        ("need colleagues played by an LLM", _needing(rows, "LLM colleagues")),
         ("name data that only TAC's images hold", _needing(rows, "TAC's")),
         ("need the internet", _needing(rows, "internet")),
         ("look at the attempt's own machine when grading", _needing(rows, "the attempt's own machine")),
