@@ -58,6 +58,9 @@ class OfficeSection(Section):
     """`embedded`: a private company for every attempt. `external`: one real TAC stack, one attempt at a time."""
     snapshots: Path | None = None
     """Folder of snapshots. Default: `tac-rl/snapshots` in the user's cache folder."""
+    memory_mb: int = Field(1024, ge=0)
+    """Tenants live in memory (/dev/shm) where that has so much room, else in the runtime folder on disk. A tenant
+    of the default company takes 3 MB."""
     start_seconds: float = Field(120.0, gt=0)
     """Time the office may take to start, and a snapshot to be made for the first time."""
     request_seconds: float = Field(30.0, gt=0)

@@ -85,8 +85,9 @@ class MessagePosted:
 
 
 def share_files(source: Path, target: Path) -> None:
-    """A copy of a folder whose files are hard links to those of `source`."""
-    shutil.copytree(source, target, symlinks=True, copy_function=os.link)
+    """A copy of a folder whose files are hard links to those of `source`; copies where it is on another disk."""
+    near = source.stat().st_dev == target.parent.stat().st_dev
+    shutil.copytree(source, target, symlinks=True, copy_function=os.link if near else shutil.copy2)
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,12 @@ class Office(Protocol):
 class EmbeddedOffice:
     """A process of ours that serves every tenant."""
 
-    def __init__(self, section: OfficeSection, base: Path, *, log: Path | None = None) -> None:
-        """`base`: this process's runtime folder, swept when it is dead; `log`: for the office's messages."""
+    def __init__(self, section: OfficeSection, base: Path, *, tenants: Path, log: Path | None = None) -> None:
+        """`base`, `tenants`: runtime folders of this process, swept when it is dead; `log`: for messages."""
         self._section = section
         self._log = log
         self._base = base
+        self._tenants = tenants
         self._process: _Process | None = None
         self._starting = asyncio.Lock()
         self.commands = self._base / f"commands-{secrets.token_hex(3)}"
@@ -84,7 +85,7 @@ class EmbeddedOffice:
                 await self._stop()
                 if not self.commands.is_dir():
                     write_commands(self.commands)
-                process = _Process(self._section, self._log, self._base)
+                process = _Process(self._section, self._log, self._tenants)
                 self._process = process
                 await process.ready(self._section.start_seconds)
 
@@ -92,8 +93,9 @@ class EmbeddedOffice:
         async with self._starting:
             await self._stop()
         runtime.remove(self.commands)
-        with contextlib.suppress(OSError):  # Sandboxes of this process still use it.
-            self._base.rmdir()
+        for folder in {self._base, self._tenants}:
+            with contextlib.suppress(OSError):  # Sandboxes of this process still use it.
+                folder.rmdir()
 
     async def lease(
         self, name: str, snapshot: str, overlays: Sequence[Overlay] = (), *, seed: int = 0

@@ -60,7 +60,7 @@ class OfficeServer:
             await self.make(name, Origin(request["snapshot"], overlays, request["seed"]))
             return {}
         if op == "prepare":
-            await asyncio.to_thread(self.store.snapshots.find, request["snapshot"])
+            await asyncio.to_thread(self.store.prepare, request["snapshot"])
             return {}
         if op == "remove":
             await self.remove(name)

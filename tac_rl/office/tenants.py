@@ -33,6 +33,7 @@ class TenantStore:
         self.snapshots = library or snapshots.Snapshots()
         self.tenants: dict[str, Tenant] = {}
         self._origins: dict[str, Origin] = {}
+        self._sources: dict[str, Path] = {}
 
     def make(self, name: str, origin: Origin) -> Tenant:
         """A fresh tenant; `OverlayError` where an overlay can't be laid, `OfficeError` where a name is taken."""
@@ -42,6 +43,20 @@ class TenantStore:
         self.tenants[name], self._origins[name] = tenant, origin
         tenant.reset = lambda services: self.reset(name, services)
         return tenant
+
+    def prepare(self, snapshot: str) -> Path:
+        """Make a snapshot ready to be cloned: its folder, on the disk where tenants are. May take seconds once.
+
+        Unlike everything else here this may run in another thread.
+        """
+        if snapshot not in self._sources:
+            found = self.snapshots.find(snapshot)
+            if found.stat().st_dev != self.folder.stat().st_dev:
+                found = shutil.copytree(
+                    found, Path(tempfile.mkdtemp(dir=self.folder, prefix=".snapshot-")) / "office"
+                )
+            self._sources[snapshot] = found
+        return self._sources[snapshot]
 
     def remove(self, name: str) -> None:
         """Close and delete a tenant; nothing happens where there is none."""
@@ -77,14 +92,16 @@ class TenantStore:
 
     def save(self, name: str, snapshot: str) -> str:
         """Keep the tenant's state as a snapshot; gives the versioned name."""
-        return self.snapshots.save(self.tenants[name].folder, snapshot)
+        saved = self.snapshots.save(self.tenants[name].folder, snapshot)
+        self._sources.pop(snapshot, None)  # The bare name means the newest version.
+        return saved
 
     def close(self) -> None:
         for name in list(self.tenants):
             self.remove(name)
 
     def _lay(self, name: str, origin: Origin, folder: Path) -> Tenant:
-        snapshots.clone(self.snapshots.find(origin.snapshot), folder)
+        snapshots.clone(self.prepare(origin.snapshot), folder)
         tenant = Tenant(name, folder, seed=origin.seed)
         try:
             for overlay in origin.overlays:
