@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,13 @@ class ServedOffice:
 
 @contextmanager
 def served_office(
-    folder: Path, overlay: dict[str, Any] | None = None, *, seed: int = 0
+    folder: Path,
+    overlay: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    services: Sequence[ServiceName] = tuple(ServiceName),
 ) -> Iterator[ServedOffice]:
-    """A fresh office in `folder` with `PEOPLE` and the overlay, served until the block ends."""
+    """A fresh office in `folder` with `PEOPLE` and the overlay, served until the block ends (these services)."""
     make_empty(folder / "office")
     document = {"people": PEOPLE, **(overlay or {})}
     tenant = Tenant("test", folder / "office", seed=seed)
@@ -53,10 +57,10 @@ def served_office(
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    doors = Applications().open(tenant)
+    doors = Applications(services).open(tenant)
     urls = {}
     try:
-        for service in ServiceName:
+        for service in services:
             listener = socket.create_server(("127.0.0.1", 0))
             urls[service.value] = f"http://127.0.0.1:{listener.getsockname()[1]}"
             asyncio.run_coroutine_threadsafe(doors.serve(service, listener), loop).result(30)

@@ -8,6 +8,8 @@ from office_helpers import ServedOffice, served_office
 from rocketchat_API.APIExceptions.RocketExceptions import RocketApiException, RocketAuthenticationException
 from rocketchat_API.rocketchat import RocketChat
 
+from tac_rl.office.base import ServiceName
+
 CHAT = {
     "channels": [
         {
@@ -42,7 +44,7 @@ CHAT = {
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[ServedOffice]:
-    with served_office(tmp_path, {"chat": CHAT}) as served:
+    with served_office(tmp_path, {"chat": CHAT}, services=[ServiceName.CHAT]) as served:
         yield served
 
 
@@ -122,6 +124,17 @@ def test_somebody_deleted_takes_their_messages_along_and_does_not_come_back(offi
     assert again["_id"] != alex
 
 
+def test_rooms_of_somebody_deleted_have_a_new_owner_or_go(office: ServedOffice) -> None:
+    agent, sarah = log_in(office), log_in(office, "sarah_johnson")
+    sarah.channels_create("alone")
+    agent.users_delete(user_id(agent, "sarah_johnson"))
+    assert [c["name"] for c in agent.channels_list()] == ["dev", "general"]
+    mike = log_in(office, "mike_chen")
+    [board] = mike.groups_list()
+    roles = mike.groups_roles(room_id=board["_id"])["roles"]
+    assert [(entry["u"]["username"], entry["roles"]) for entry in roles] == [("mike_chen", ["owner"])]
+
+
 def test_presence_and_faces(office: ServedOffice) -> None:
     rocket = log_in(office)
     assert rocket.users_get_presence(username="alex_turner")["presence"] == "online"
@@ -182,6 +195,8 @@ def test_a_channel_has_a_life(office: ServedOffice) -> None:
     rocket.channels_close(channel)
     rocket.channels_open(channel)
     assert rocket.channels_counters(room_id=channel)["members"] == 2
+    log_in(office, "alex_turner").users_set_status("", status="offline")
+    assert [u["username"] for u in rocket.channels_online(channel)["online"]] == ["theagentcompany"]
     rocket.channels_add_all(channel)
     assert rocket.channels_counters(room_name="plans-2")["members"] == 4
     kinds = {message.get("t") for message in rocket.channels_history(channel)}

@@ -9,6 +9,8 @@ import pytest
 import requests
 from office_helpers import ServedOffice, served_office
 
+from tac_rl.office.base import ServiceName
+
 NASTY = "<script>alert('x')</script> & https://example.org/?a=1&b=2 javascript:alert(1)"
 OVERLAY = {
     "chat": {
@@ -28,7 +30,7 @@ OVERLAY = {
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[ServedOffice]:
-    with served_office(tmp_path, OVERLAY) as served:
+    with served_office(tmp_path, OVERLAY, services=[ServiceName.CHAT]) as served:
         yield served
 
 
@@ -47,6 +49,15 @@ class Browser(requests.Session):
 
     def send_form(self, path: str, /, **fields: str) -> requests.Response:
         return self.post(self.root + path, fields, timeout=10)
+
+
+def test_a_scripted_login_finds_fields_without_names(office: ServedOffice) -> None:
+    """OpenHands' harness for TAC looks for `textbox ''`, twice, and for a button `Login`."""
+    page = requests.get(office.urls["chat"], timeout=10).text
+    fields = re.findall(r"<input [^>]*>", page.replace('type="hidden"', ""))
+    assert len(fields) == 3 and "autofocus" in page and "<button>Login</button>" in page
+    for name in ("<label", "placeholder", "aria-", "title="):
+        assert name not in page.partition("<form")[2]
 
 
 def test_logging_in_where_one_wanted_to_go(office: ServedOffice) -> None:

@@ -10,7 +10,7 @@ import requests
 from office_helpers import PEOPLE, ServedOffice, served_office
 
 from tac_rl.errors import OverlayError
-from tac_rl.office.base import MessagePosted
+from tac_rl.office.base import MessagePosted, ServiceName
 from tac_rl.office.chat import store
 from tac_rl.office.laying import lay_over
 from tac_rl.office.overlay import parse_overlay
@@ -38,7 +38,7 @@ OVERLAY = {
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[ServedOffice]:
-    with served_office(tmp_path, OVERLAY) as served:
+    with served_office(tmp_path, OVERLAY, services=[ServiceName.CHAT]) as served:
         yield served
 
 

@@ -8,6 +8,7 @@ hands the listeners out, and its commands reach this tenant and nothing else, at
 import asyncio
 import logging
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +26,8 @@ _log = logging.getLogger(__name__)
 class Applications:
     """The services' applications, shared by all tenants of a process."""
 
-    def __init__(self) -> None:
-        self._configs = {name: _configure(service.make_app()) for name, service in SERVICES.items()}
+    def __init__(self, services: Iterable[ServiceName] = ServiceName) -> None:
+        self._configs = {name: _configure(SERVICES[name].make_app()) for name in services}
 
     def open(self, tenant: Tenant) -> "Doors":
         return Doors(tenant, self._configs)

@@ -86,11 +86,13 @@ async def receive(me: Caller, room: Room, request: Request) -> tuple[File, dict[
             raise Refused("error-no-file", "File required")
         if (sent.size or 0) > MAX_FILE_BYTES:
             raise Refused("error-file-too-large", "File exceeds allowed size", 413)
-        file_id = files.new_id(me.tenant)
-        await asyncio.to_thread(files.write, files.path(me.tenant, file_id), sent.file)
-        file = files.insert(
-            me.tenant, file_id, room, me.user, sent.filename or "", sent.content_type, sent.size or 0
-        )
+        # The row comes first: a sweep in the meantime leaves contents alone that have one.
+        file = files.insert(me.tenant, room, me.user, sent.filename or "", sent.content_type, sent.size or 0)
+        try:
+            await asyncio.to_thread(files.write, files.path(me.tenant, file.id), sent.file)
+        except BaseException:
+            files.remove(me.tenant, file)
+            raise
         return file, {name: value for name, value in form.items() if isinstance(value, str)}
 
 

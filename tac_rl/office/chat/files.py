@@ -40,10 +40,6 @@ def by_id(tenant: Tenant, file_id: str) -> File | None:
     return None if row is None else _file(row)
 
 
-def new_id(tenant: Tenant) -> str:
-    return fresh_id(tenant, "chat_files")
-
-
 def write(target: Path, content: IO[bytes]) -> None:
     """Copy the content there, whole or not at all; may run in another thread."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".new-")
@@ -56,10 +52,9 @@ def write(target: Path, content: IO[bytes]) -> None:
         raise
 
 
-def insert(
-    tenant: Tenant, file_id: str, room: Room, user: User, name: str, media_type: str | None, size: int
-) -> File:
-    """Name a file that was written. Its name loses what leads elsewhere."""
+def insert(tenant: Tenant, room: Room, user: User, name: str, media_type: str | None, size: int) -> File:
+    """A row for a file that will be written to its `path`. Its name loses what leads elsewhere."""
+    file_id = fresh_id(tenant, "chat_files")
     plain = re.split(r"[/\\]", name)[-1]
     plain = "".join(sign for sign in plain if sign.isprintable())[:200].strip(". ") or "file"
     kind = media_type if media_type and _TYPE.fullmatch(media_type) else "application/octet-stream"

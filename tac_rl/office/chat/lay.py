@@ -39,7 +39,7 @@ def _lay_channel(tenant: Tenant, overlay: ChannelOverlay) -> None:
                 tenant, "group" if overlay.private else "channel", overlay.name, owner, at=first
             )
         except Refused as refused:
-            raise OverlayError(f"{where}: {refused}") from refused
+            raise OverlayError(f"{where}: {refused}; use letters, digits, `.`, `_`, `-`") from refused
     tenant.db.execute(
         "UPDATE chat_rooms SET kind = ?, topic = ?, description = ? WHERE id = ?",
         (

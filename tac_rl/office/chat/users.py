@@ -243,7 +243,7 @@ def update(
 
 
 def delete(tenant: Tenant, user: User) -> None:
-    """The account with its messages and direct rooms, as Rocket.Chat's default is."""
+    """The account with its messages and direct rooms, as Rocket.Chat's default is; others inherit its rooms."""
     if user.admin and tenant.value("SELECT count(*) FROM chat_users WHERE roles LIKE '%admin%'") == 1:
         raise Refused("error-action-not-allowed", "Leaving the app without admins is not allowed")
     with tenant.transaction() as db:
@@ -252,6 +252,7 @@ def delete(tenant: Tenant, user: User) -> None:
             " (SELECT room FROM chat_members WHERE username = ?)",
             (user.username,),
         )
+        _hand_over_rooms(tenant, user)
         heir = tenant.value(
             "SELECT username FROM chat_users WHERE username != ? ORDER BY roles LIKE '%admin%' DESC, username",
             user.username,
@@ -262,6 +263,24 @@ def delete(tenant: Tenant, user: User) -> None:
 
 
 # Inside
+
+
+def _hand_over_rooms(tenant: Tenant, user: User) -> None:
+    """Whoever joined first owns what only this person owned; a room without anybody else goes."""
+    for row in tenant.rows(
+        "SELECT mine.room, (SELECT m.username FROM chat_members m WHERE m.room = mine.room"
+        " AND m.username != mine.username ORDER BY m.joined, m.username LIMIT 1) AS heir"
+        " FROM chat_members mine WHERE mine.username = ? AND mine.owner AND NOT EXISTS"
+        " (SELECT 1 FROM chat_members m WHERE m.room = mine.room AND m.owner AND m.username != mine.username)",
+        user.username,
+    ):
+        if row["heir"] is None:
+            tenant.db.execute("DELETE FROM chat_rooms WHERE id = ?", (row["room"],))
+        else:
+            tenant.db.execute(
+                "UPDATE chat_members SET owner = 1 WHERE room = ? AND username = ?",
+                (row["room"], row["heir"]),
+            )
 
 
 def _insert(
