@@ -10,10 +10,22 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from tac_rl.office.forge.errors import ForgeError
+from tac_rl.office.forge.git_http import GitHttp
+from tac_rl.office.forge.pages import (
+    browsing,
+    changing,
+    history,
+    issue_pages,
+    request_pages,
+    sessions,
+    wiki_pages,
+)
 from tac_rl.office.forge.routes import (
     branches,
     commits,
@@ -72,6 +84,11 @@ def make_app() -> FastAPI:
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(people.tokens)
+    git = GitHttp()
+    for action in ("info/refs", "git-upload-pack", "git-receive-pack"):
+        app.router.routes.append(Route(f"/{{namespace}}/{{project}}/{action}", git))
+    for page in (sessions, browsing, history, issue_pages, request_pages, wiki_pages, changing):
+        app.include_router(page.router)
     app.add_exception_handler(ForgeError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -137,6 +154,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _refusal(request: Request, status: int, body: dict[str, Any], text: str) -> Response:
     if request.url.path.startswith(("/api/", "/oauth/")):
         return answer(body, status)
+    if status == 401:
+        return RedirectResponse("/users/sign_in", 302)
     page = f"<!DOCTYPE html><title>{status}</title><h1>{status}</h1><p>{escape(text)}</p>"
     return Response(page, status, media_type="text/html; charset=utf-8")
 

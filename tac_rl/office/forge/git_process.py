@@ -14,6 +14,7 @@ _SETTINGS = {
     "safe.directory": "*",
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
+    "core.alternateRefsCommand": "true",
     "gc.auto": "0",
     "maintenance.auto": "false",
     "receive.autogc": "false",

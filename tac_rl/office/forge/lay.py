@@ -18,7 +18,7 @@ from tac_rl.office.forge.merging import contains, merge_base, merge_branch, merg
 from tac_rl.office.forge.reading import branch_tip, find_commit
 from tac_rl.office.forge.repositories import open_repository
 from tac_rl.office.forge.store import issues, labels, merge_requests, milestones, notes, pipelines, wikis
-from tac_rl.office.forge.store.accepting import accept
+from tac_rl.office.forge.store.accepting import accept, remove_source
 from tac_rl.office.forge.store.access import Level, protect, protection
 from tac_rl.office.forge.store.members import set_member
 from tac_rl.office.forge.store.namespaces import namespace_of
@@ -269,6 +269,8 @@ class _Layer:
                 squash_commit=None,
                 at=stamp(at),
             )
+            if request.remove_source_branch:
+                remove_source(self.tenant, made, person, follow=False)
         else:
             remove = request.remove_source_branch
             accept(self.tenant, self.project, made, person, at=at, remove_source_branch=remove)

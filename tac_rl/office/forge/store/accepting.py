@@ -74,7 +74,7 @@ def accept(
                 close_mentioned(tenant, project, person, f"{row['title']}\n{row['description']}")
         remove = bool(row["remove_source_branch"]) if remove_source_branch is None else remove_source_branch
         if remove:
-            _remove_source(tenant, row, person, follow=at is None)
+            remove_source(tenant, row, person, follow=at is None)
     found = find_merge_request(tenant, project["id"], row["iid"])
     assert found is not None
     return found
@@ -89,7 +89,8 @@ def _message(project: sqlite3.Row, row: sqlite3.Row) -> str:
     )
 
 
-def _remove_source(tenant: Tenant, row: sqlite3.Row, person: Person, *, follow: bool) -> None:
+def remove_source(tenant: Tenant, row: sqlite3.Row, person: Person, *, follow: bool) -> None:
+    """Remove a merge request's source branch, unless it is protected or the default one."""
     source = find_project(tenant, row["source_project_id"])
     if source is None or row["source_branch"] == source["default_branch"]:
         return
