@@ -1,0 +1,1 @@
+"""Read a company from a running stack through the services' own APIs, as an overlay."""
