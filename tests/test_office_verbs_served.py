@@ -211,6 +211,8 @@ def test_forge_changes_issues(run: Commands):
         "description: line one",
         "root: looking at it",
     ]
+    assert run.ok("forge close-milestone website version 1") == ["closed Version 1"]
+    assert run.ok("forge milestones website") == ["Version 1 closed"]
     run.ok(f"forge unassign website {number}")
     run.ok(f"forge close website {number}")
     assert run.ok("forge issues website") == []
@@ -229,6 +231,8 @@ def test_forge_works_on_repositories(run: Commands):
     assert run.ok("forge cat api-server notes/todo.md") == ["done"]
     run.ok("forge tag api-server v1.0")
     assert run.ok("forge tags api-server") == ["v1.0"]
+    run.ok("forge release api-server v1.0", "Version one", "- first\n- second")
+    assert run.ok("forge releases api-server") == ["v1.0 Version one"]
     run.ok("forge protect api-server feature/x")
     assert "feature/x merged protected" in run.ok("forge branches api-server")
     run.ok("forge unprotect api-server feature/x")

@@ -178,6 +178,19 @@ def tag(forge: Forge, project: str, name: str, ref: str | None = None) -> str:
     return f"tagged {at} as {name}"
 
 
+@VERBS.verb("releases PROJECT", "tag and name of the releases, newest first")
+def releases(forge: Forge, project: str) -> list[str]:
+    found = forge.all(forge.of(forge.project(project), "/releases"))
+    return [f"{release['tag_name']} {release['name']}" for release in found]
+
+
+@VERBS.verb("release PROJECT TAG NAME [TEXT...]", "release a tag under a name, with notes")
+def release(forge: Forge, project: str, tag: str, name: str, text: str | None = None) -> str:
+    where = forge.of(forge.project(project), "/releases")
+    forge.send("POST", where, tag_name=tag, name=name, description=text or "")
+    return f"released {tag}"
+
+
 @VERBS.verb("wiki PROJECT [PAGE...]", "the titles of the wiki's pages, or one page")
 def wiki(forge: Forge, project: str, page: str | None = None) -> str | list[str]:
     found = forge.project(project)

@@ -29,6 +29,7 @@ VERBS = Verbs(
         "SOURCE": "the branch that is to be merged",
         "LEVEL": "guest, reporter, developer, maintainer or owner",
         "BRANCH": "a branch's name",
+        "TAG": "a tag that is there",
         "PAGE": "a wiki page's title (hyphens do for spaces)",
         "FOLDER": "where to (default: the project's name)",
     },
@@ -149,8 +150,7 @@ def milestones(forge: Forge, project: str) -> list[str]:
 @VERBS.verb("milestone PROJECT N TITLE...", "plan an issue for a milestone")
 def milestone(forge: Forge, project: str, n: int, title: str) -> str:
     found = forge.project(project)
-    named = [(m["title"], m) for m in forge.all(forge.of(found, "/milestones"))]
-    chosen = pick(title, "milestone", named)
+    chosen = _milestone(forge, found, title)
     _change(forge, found, n, milestone_id=chosen["id"])
     return f"milestone of {n}: {chosen['title']}"
 
@@ -159,6 +159,14 @@ def milestone(forge: Forge, project: str, n: int, title: str) -> str:
 def create_milestone(forge: Forge, project: str, title: str) -> str:
     forge.send("POST", forge.of(forge.project(project), "/milestones"), title=title)
     return f"created {title}"
+
+
+@VERBS.verb("close-milestone PROJECT TITLE...", "close a milestone")
+def close_milestone(forge: Forge, project: str, title: str) -> str:
+    found = forge.project(project)
+    chosen = _milestone(forge, found, title)
+    forge.send("PUT", forge.of(found, f"/milestones/{chosen['id']}"), state_event="close")
+    return f"closed {chosen['title']}"
 
 
 @VERBS.verb("members PROJECT", "who works on a project, and their level")
@@ -197,6 +205,10 @@ def _change(forge: Forge, project: dict[str, Any], number: int, **fields: Any) -
     forge.issue(project, number)
     changed: dict[str, Any] = forge.send("PUT", forge.of(project, f"/issues/{number}"), **fields)
     return changed
+
+
+def _milestone(forge: Forge, project: dict[str, Any], title: str) -> dict[str, Any]:
+    return pick(title, "milestone", [(m["title"], m) for m in forge.all(forge.of(project, "/milestones"))])
 
 
 def _label(forge: Forge, project: dict[str, Any], name: str, *, or_new: bool = False) -> str:

@@ -113,6 +113,17 @@ def direct_messages(person, other=AGENT):
 
 
 @_reader(list)
+def written_to(author=AGENT):
+    """The sorted usernames of those to whom somebody wrote directly, also in conversations of several."""
+    chat = _chat_as(author)
+    found = set()
+    for room in chat.get("im.list", count=0)["ims"]:
+        if any(message["author"] == author for message in chat.messages({**room, "t": "d"}, 0)):
+            found.update(room["usernames"])
+    return sorted(found - {author})
+
+
+@_reader(list)
 def members(room):
     """The usernames of a room's members."""
     return [member["username"] for member in _chat_as(AGENT).members(_room(room))]
@@ -241,6 +252,16 @@ def tags(project):
     """The names of a project's tags."""
     forge, found = _in_forge(project)
     return [tag["name"] for tag in forge.all(forge.of(found, "/repository/tags"))]
+
+
+@_reader(list)
+def releases(project):
+    """`tag`, `name` and `description` of a project's releases, newest first."""
+    forge, found = _in_forge(project)
+    listed = forge.all(forge.of(found, "/releases"))
+    return [
+        {"tag": r["tag_name"], "name": r["name"] or "", "description": r["description"] or ""} for r in listed
+    ]
 
 
 @_reader(list)
