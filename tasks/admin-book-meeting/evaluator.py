@@ -2,6 +2,7 @@
 
 import csv
 import re
+from functools import cache
 
 from common import facts, grader
 from office import AGENT, direct_messages, drive_text
@@ -33,6 +34,7 @@ def rows(text: str) -> list[list[str]]:
     return [[value.strip() for value in row] for row in csv.reader(text.splitlines()) if row]
 
 
+@cache
 def differences() -> list[tuple[list[str], list[str]]]:
     """(row as it was, row as it is) where they differ; nothing where lines were added or are gone."""
     before, after = rows(facts()["table"]), rows(drive_text(facts()["path"]))
@@ -69,6 +71,7 @@ def is_invitation(text: str) -> bool:
     )
 
 
+@cache
 def is_invited(person: str) -> bool:
     """By the last message to them that has a date and a room."""
     texts = [m["text"] for m in direct_messages(person) if m["author"] == AGENT]
