@@ -1,5 +1,6 @@
 """The checkers' client and the MCP server against a served office."""
 
+import argparse
 import ast
 import asyncio
 import subprocess
@@ -13,7 +14,8 @@ from mcp import Client, StdioServerParameters
 from office_commands import EVIL, OVERLAY
 from office_helpers import ServedOffice, served_office
 
-from tac_rl.office.verbs import SERVICES, client_files
+from tac_rl.errors import ConfigError
+from tac_rl.office.verbs import SERVICES, client_files, mcp_server
 from tac_rl.office.verbs.main import verbs_of
 from tac_rl.tasks import grading
 
@@ -172,20 +174,6 @@ def test_an_unreachable_office_is_never_a_grade(kit: Path, reader: str):
 # MCP
 
 
-def with_mcp(urls: dict[str, str], cwd: Path, use: Any, *options: str) -> Any:
-    """Run `use(client)` with the official client, connected to our server over standard input and output."""
-
-    async def connect() -> Any:
-        addresses = {f"OFFICE_{name.upper()}_URL": url for name, url in urls.items()}
-        server = StdioServerParameters(
-            command=sys.executable, args=["-m", "tac_rl.office", "mcp", *options], env=addresses, cwd=cwd
-        )
-        async with asyncio.timeout(60), Client(server) as client:
-            return await use(client)
-
-    return asyncio.run(connect())
-
-
 def test_mcp_offers_the_verbs_and_does_them(office: ServedOffice, tmp_path: Path):
     async def use(client: Client) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
@@ -217,20 +205,25 @@ def test_mcp_offers_the_verbs_and_does_them(office: ServedOffice, tmp_path: Path
         assert failed and "there is no tool" in text
         await call("drive_get", path="Documents/raw.bin")
 
-    with_mcp(office.urls, tmp_path, use)
+    async def connect() -> None:
+        addresses = {f"OFFICE_{name.upper()}_URL": url for name, url in office.urls.items()}
+        command = ["-m", "tac_rl.office", "mcp"]
+        server = StdioServerParameters(command=sys.executable, args=command, env=addresses, cwd=tmp_path)
+        async with asyncio.timeout(60), Client(server) as client:
+            await use(client)
+
+    asyncio.run(connect())
     assert (tmp_path / "raw.bin").read_bytes() == b"\xff\xf0\x00\x10"
 
 
-def test_mcp_offers_only_the_services_that_are_wanted(tmp_path: Path):
-    async def use(client: Client) -> set[str]:
-        return {tool.name.partition("_")[0] for tool in (await client.list_tools()).tools}
+def test_mcp_offers_only_the_services_that_are_wanted():
+    async def names() -> set[str]:
+        async with asyncio.timeout(60), Client(mcp_server.make_server(["chat", "drive"])) as client:
+            return {tool.name.partition("_")[0] for tool in (await client.list_tools()).tools}
 
-    assert with_mcp({}, tmp_path, use, "--services", "chat,drive") == {"chat", "drive"}
+    assert asyncio.run(names()) == {"chat", "drive"}
 
 
-def test_mcp_refuses_a_service_that_is_not_known(tmp_path: Path):
-    command = [sys.executable, "-m", "tac_rl.office", "mcp", "--services", "fax"]
-    ran = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, cwd=tmp_path, stdin=subprocess.DEVNULL
-    )
-    assert ran.returncode != 0 and "'fax' is not one of chat, forge, tracker, drive" in ran.stderr
+def test_mcp_refuses_a_service_that_is_not_known():
+    with pytest.raises(ConfigError, match="'fax' is not one of chat, forge, tracker, drive"):
+        mcp_server.run(argparse.Namespace(services="chat,fax"))
