@@ -43,7 +43,6 @@ class Tenant:
         """Open the state in `folder`; `seed` determines every identifier that will be made."""
         self.name = name
         self.folder = folder
-        self.random = random.Random(f"tenant {seed}")
         self.db = sqlite3.connect(folder / DATABASE, isolation_level=None, check_same_thread=False)
         self.db.row_factory = sqlite3.Row
         # A tenant is thrown away: nothing here has to survive a crash of the machine.
@@ -51,6 +50,10 @@ class Tenant:
             "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA foreign_keys=ON;"
             "PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY;"
         )
+        # A clone must not draw the identifiers that its snapshot has: each opening of a state has its own stream.
+        opening = self.value("PRAGMA user_version") + 1
+        self.db.execute(f"PRAGMA user_version={opening}")
+        self.random = random.Random(f"tenant {seed} {opening}")
         self._clock = clock
         self._last = 0.0
         self._subscribers: list[Callable[[MessagePosted], None]] = []
