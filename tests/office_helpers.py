@@ -48,8 +48,12 @@ def served_office(
     *,
     seed: int = 0,
     services: Sequence[ServiceName] = tuple(ServiceName),
+    applications: Applications | None = None,
 ) -> Iterator[ServedOffice]:
-    """A fresh office in `folder` with `PEOPLE` and the overlay, served until the block ends (these services)."""
+    """A fresh office in `folder` with `PEOPLE` and the overlay, served until the block ends (these services).
+
+    `applications`: those of these services, for tests that serve many offices; default: new ones.
+    """
     make_empty(folder / "office")
     document = {"people": PEOPLE, **(overlay or {})}
     tenant = Tenant("test", folder / "office", seed=seed)
@@ -57,7 +61,7 @@ def served_office(
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    doors = Applications(services).open(tenant)
+    doors = (applications or Applications(services)).open(tenant)
     urls = {}
     try:
         for service in services:

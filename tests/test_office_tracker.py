@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import requests
-from office_helpers import PEOPLE, served_office
+from office_helpers import PEOPLE
+from tracker_helpers import served_tracker
 
 from tac_rl.errors import OverlayError
 from tac_rl.office.base import TRACKER_KEY
@@ -76,7 +77,7 @@ class Client:
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
-    with served_office(tmp_path, OVERLAY) as office:
+    with served_tracker(tmp_path, OVERLAY) as office:
         yield Client(office.urls["tracker"])
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from office_helpers import ServedOffice, served_office
+from office_helpers import ServedOffice
+from tracker_helpers import served_tracker
 
 OVERLAY: dict[str, Any] = {
     "tracker": {
@@ -46,7 +47,7 @@ def browsing(
     folder: Path, email: str = "agent@company.com"
 ) -> Iterator[tuple[requests.Session, str, ServedOffice]]:
     """A browser that has signed in at the office of `OVERLAY`."""
-    with served_office(folder, OVERLAY) as office, requests.Session() as browser:
+    with served_tracker(folder, OVERLAY) as office, requests.Session() as browser:
         tracker = office.urls["tracker"]
         answer = browser.post(
             f"{tracker}/sign-in", data={"email": email, "password": "theagentcompany"}, timeout=10
@@ -86,7 +87,7 @@ def state_id(html: str, name: str) -> str:
 
 
 def test_signing_in_asks_for_the_email_first_and_then_for_the_password(tmp_path: Path) -> None:
-    with served_office(tmp_path, OVERLAY) as office, requests.Session() as browser:
+    with served_tracker(tmp_path, OVERLAY) as office, requests.Session() as browser:
         tracker = office.urls["tracker"]
         first = page(browser.get(tracker, timeout=10))
         assert 'aria-label="Email"' in first and ">Continue</button>" in first
@@ -101,7 +102,7 @@ def test_signing_in_asks_for_the_email_first_and_then_for_the_password(tmp_path:
 
 
 def test_wrong_credentials_are_told_and_give_no_session(tmp_path: Path) -> None:
-    with served_office(tmp_path, OVERLAY) as office, requests.Session() as browser:
+    with served_tracker(tmp_path, OVERLAY) as office, requests.Session() as browser:
         tracker = office.urls["tracker"]
         for form in (
             {"email": "nobody@company.com", "password": "theagentcompany"},
@@ -117,7 +118,7 @@ def test_wrong_credentials_are_told_and_give_no_session(tmp_path: Path) -> None:
 
 
 def test_after_signing_in_nobody_is_led_out_of_the_office(tmp_path: Path) -> None:
-    with served_office(tmp_path, OVERLAY) as office, requests.Session() as browser:
+    with served_tracker(tmp_path, OVERLAY) as office, requests.Session() as browser:
         form = {"email": "agent@company.com", "password": "theagentcompany"}
         for evil in ("https://evil.example", "//evil.example", "/\\evil.example"):
             answer = browser.post(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import requests
-from office_helpers import ServedOffice, served_office
+from office_helpers import ServedOffice
 from plane import PlaneClient
 from plane.errors import HttpError
 from plane.models import cycles as cycle_models
@@ -27,6 +27,7 @@ from plane.models.query_params import (
     RetrieveQueryParams,
     WorkItemQueryParams,
 )
+from tracker_helpers import served_tracker
 
 from tac_rl.office.base import TRACKER_KEY
 from tac_rl.office.tracker.people import key_of
@@ -98,7 +99,7 @@ class Tracker:
 
 @pytest.fixture
 def tracker(tmp_path: Path) -> Iterator[Tracker]:
-    with served_office(tmp_path, OVERLAY) as office:
+    with served_tracker(tmp_path, OVERLAY) as office:
         yield Tracker(office)
 
 

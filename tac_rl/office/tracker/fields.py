@@ -301,7 +301,9 @@ class Several(Field):
     of: Field = field(default_factory=lambda: Who("member"))
     belongs: str = ""
     """SQL over (project, value) that finds a row for what belongs; the rest is left out."""
-    shown: Shown = field(default=lambda stored, names: json.loads(stored), kw_only=True)
+    shown: Shown = field(
+        default=lambda stored, names: json.loads(stored) if stored != "[]" else [], kw_only=True
+    )
 
     def parse(self, value: Any, scope: Scope) -> str:
         if not isinstance(value, list):
@@ -315,4 +317,4 @@ class Several(Field):
 
 
 def people_shown(stored: str, names: Names) -> list[str]:
-    return [names.id(username) for username in json.loads(stored)]
+    return [names.id(username) for username in json.loads(stored)] if stored != "[]" else []
