@@ -189,8 +189,8 @@ class _Reader:
         """Somebody of the company; a stranger's commits are the agent's, and say whose they were."""
         known = self.people.known(email=signature.email, name=signature.name)
         if known is not None:
-            return known, message
-        return AGENT_CHAT, f"{message.rstrip()}\n\nAuthor: {signature.name} <{signature.email}>\n"
+            return known, message.removesuffix("\n")
+        return AGENT_CHAT, f"{message.rstrip()}\n\nAuthor: {signature.name} <{signature.email}>"
 
     def _changes(self, before: Tree | None, after: Tree) -> tuple[dict[str, str], list[str]]:
         """(files by path, paths that are gone)."""

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from html import unescape
 from typing import Any
 
 from tac_rl.office.base import TRACKER_KEY, TRACKER_WORKSPACE
 from tac_rl.office.importing.client import Api, Tell
 from tac_rl.office.importing.people import People
 from tac_rl.office.overlay import NoteOverlay, TrackerIssueOverlay, TrackerOverlay, TrackerProjectOverlay
-from tac_rl.office.tracker.records import html_of_text, text_of_html
+from tac_rl.office.tracker.records import html_of_text
 
 PAGE = 100
 Json = dict[str, Any]
@@ -166,5 +167,6 @@ def _module(module: Json) -> Json:
 
 def _text(html: str) -> str:
     """Plain text where nothing is lost by it, else the HTML as it stands."""
-    text = text_of_html(html)
+    blocks = html.removeprefix("<p>").removesuffix("</p>").replace("</p><p>", "\n\n").replace("<br/>", "\n")
+    text = unescape(blocks)
     return text if html_of_text(text) == html else html
