@@ -39,7 +39,12 @@ def test_chat_tells_rooms_messages_and_people(run: Commands):
     assert run.ok("chat read board") == ["sarah_johnson: in private"]
     assert run.ok("chat dm mike_chen") == ["mike_chen: call me"]
     assert run.ok("chat people engineer") == ["alex_turner, Alex Turner, Backend engineer"]
-    assert run.ok("chat who Alex Turner")[:2] == ["username: alex_turner", "name: Alex Turner"]
+    assert run.ok("chat who Alex Turner") == [
+        "username: alex_turner",
+        "name: Alex Turner",
+        "about: Backend engineer",
+        "email: alex.turner@agentcompany.com",
+    ]
     assert "topic: Anything" in run.ok("chat about general")
     assert "sarah_johnson" in [line.split()[0] for line in run.ok("chat members board")]
 

@@ -82,7 +82,7 @@ def ask(chat: Chat, person: str, text: str) -> list[str]:
     )
 
 
-@VERBS.verb("people [TEXT...]", "everybody, or whom the text fits: username, name, title")
+@VERBS.verb("people [TEXT...]", "everybody, or whom the text fits: username, name, what they do")
 def people(chat: Chat, text: str | None = None) -> list[str]:
     lines = [_about(person) for person in sorted(chat.people(), key=lambda p: str(p["username"]))]
     wanted = (text or "").casefold()
@@ -92,12 +92,12 @@ def people(chat: Chat, text: str | None = None) -> list[str]:
     return found
 
 
-@VERBS.verb("who PERSON...", "username, name, title, e-mail")
+@VERBS.verb("who PERSON...", "username, name, what they do, e-mail")
 def who(chat: Chat, person: str) -> list[str]:
     found = chat.person(person)
     emails = [email["address"] for email in found.get("emails") or ()]
     lines = [f"username: {found['username']}", f"name: {found.get('name') or ''}"]
-    lines += [f"title: {title(found)}"] if title(found) else []
+    lines += [f"about: {bio}" for bio in [(found.get("bio") or "").strip()] if bio]
     return lines + [f"email: {email}" for email in emails]
 
 
@@ -210,13 +210,8 @@ def leave(chat: Chat, room: str) -> str:
     return f"left {_name(found, room)}"
 
 
-def title(person: dict[str, Any]) -> str:
-    """What somebody does in the company, from their bio."""
-    return first_line(person.get("bio"))
-
-
 def _about(person: dict[str, Any]) -> str:
-    parts = [person["username"], person.get("name") or "", title(person)]
+    parts = [person["username"], person.get("name") or "", first_line(person.get("bio"))]
     return ", ".join(part for part in parts if part)
 
 
