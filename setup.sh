@@ -22,7 +22,7 @@ done
 say() { printf 'setup: %s\n' "$*"; }
 problems=()
 
-# 1. The system's packages: bubblewrap isolates the agents' commands; git and sqlite3 are tools of the tasks.
+# 1. The system's packages: bubblewrap isolates the agents' commands; git, sqlite3 and curl are tools of the tasks.
 missing=()
 if [ $dev = 1 ]; then  # What the drive is tested with; the tests say so where one is not to be had.
   command -v litmus >/dev/null || missing+=(litmus)
@@ -31,6 +31,7 @@ fi
 command -v bwrap >/dev/null || missing+=(bubblewrap)
 command -v git >/dev/null || missing+=(git)
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
+command -v curl >/dev/null || missing+=(curl)
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
   [ "$(id -u)" = 0 ] || as_root=(sudo -n)
