@@ -13,8 +13,9 @@ class TacSection(Section):
     environment: Path | None = None
     """The Python environment of their evaluators, made by `python -m tac_rl.tac environment`. Default: `tac-rl/tac`
     in the user's cache folder."""
-    snapshot: str = "company"
-    """The state of the office that they start from; one imported from a running TAC stack holds TAC's data."""
+    snapshot: str = "quiet"
+    """The state of the office that they start from. `quiet`: the company, in whose chat nobody has written yet, as in
+    TAC, where some evaluators count any message. One imported from a running TAC stack holds TAC's data."""
     grading_seconds: float = Field(600.0, gt=0)
     """Time that an evaluator, or one of a package's initialising scripts, may take."""
 

@@ -49,6 +49,11 @@ class TacFolder:
         return self.folder.name
 
     @property
+    def checkout(self) -> Path:
+        """Of TAC's repository."""
+        return self.folder.parents[2]
+
+    @property
     def services(self) -> tuple[str, ...]:
         return tuple(SERVICES[name] for name in self.dependencies)
 

@@ -8,10 +8,11 @@ from tac_rl.config.run import RunConfig
 from tac_rl.errors import TaskError
 from tac_rl.office.base import AGENT_FORGE, PASSWORD
 from tac_rl.office.colleagues.scenarios import read_scenarios
-from tac_rl.office.overlay import Overlay
+from tac_rl.office.overlay import ChatOverlay, Overlay
 from tac_rl.office.process import Lease, Office
 from tac_rl.sandboxes.base import Mount, Sandbox, SandboxProvider
 from tac_rl.tac import grading, initialise
+from tac_rl.tac.channels import channels_of
 from tac_rl.tac.environment import TARGET, Environment, find_environment, normalised
 from tac_rl.tac.folder import TacFolder, is_tac_folder, read_folder
 from tac_rl.tac.image import INSTRUCTION, NPC, UTILS, WORKSPACE
@@ -19,6 +20,9 @@ from tac_rl.tac.rooms import Tools
 from tac_rl.tasks.base import Company, Grade, TaskInstance
 from tac_rl.tasks.contract import Package
 from tac_rl.tasks.packages import Loader, is_package, load_package
+
+QUIET = "quiet"
+"""The snapshot to which TAC's channels are added; any other is taken as it is."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,17 @@ class TacPackage:
         """TAC's packages are what they are: the seed only makes the company's identifiers."""
         content = self.content
         files = content.workspace_files
-        colleagues = read_scenarios(content.scenarios) if content.scenarios else {}
-        overlays = (Overlay(colleagues=colleagues),) if colleagues else ()
+        overlay = Overlay(
+            chat=channels_of(content.checkout) if self.tools.snapshot == QUIET else ChatOverlay(),
+            colleagues=read_scenarios(content.scenarios) if content.scenarios else {},
+        )
         return TaskInstance(
             task=self.name,
             seed=seed,
             instruction=_instruction(content),
             files={path: source.read_bytes() for path, source in files.items()},
             executable=frozenset(path for path, source in files.items() if source.stat().st_mode & 0o100),
-            company=Company(self.tools.snapshot, overlays) if content.services else None,
+            company=Company(self.tools.snapshot, (overlay,)) if content.services else None,
             mounts=(
                 *self.tools.environment.mounts,
                 *(Mount(str(source), str(path)) for path, source in content.places(INSTRUCTION).items()),

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tac_rl.office.base import PASSWORD
+from tac_rl.office.base import AGENT_CHAT, PASSWORD
 from tac_rl.office.chat.ids import fresh_id
-from tac_rl.office.chat.refusals import Refused
+from tac_rl.office.chat.refusals import Refused, not_allowed
 from tac_rl.office.chat.times import DAY, FOUNDED, now_ms
 from tac_rl.office.tenant import Tenant
 
@@ -58,7 +58,7 @@ def user_of_row(row: Any) -> User:
 
 
 def ensure_users(tenant: Tenant) -> None:
-    """Everybody of the company has an account; the first ones find the channel `general`.
+    """Everybody of the company has an account; the first ones find the channel `general`, which nobody owns.
 
     Cheap when nothing is to be done: it is called before every request.
     """
@@ -77,7 +77,7 @@ def ensure_users(tenant: Tenant) -> None:
                 person["username"],
                 person["name"],
                 person["email"],
-                person["bio"],
+                f"{person['title']}\n{person['bio']}".strip(),  # Rocket.Chat has no field for a title.
                 roles,
                 None,
                 FOUNDED,
@@ -88,7 +88,6 @@ def ensure_users(tenant: Tenant) -> None:
                 " VALUES (?, 'channel', 'general', 1, ?, ?, ?)",
                 (GENERAL, missing[0]["username"], FOUNDED, FOUNDED),
             )
-            _join_defaults(tenant, missing[0]["username"], FOUNDED, owner=True)
         for person in missing:
             _join_defaults(tenant, person["username"], FOUNDED)
 
@@ -213,7 +212,9 @@ def update(
     status: str | None = None,
     status_text: str | None = None,
 ) -> User:
-    """Change what is given."""
+    """Change what is given. The agent's own account keeps what checkers sign in with."""
+    if user.username == AGENT_CHAT and (password, username, roles, active) != (None,) * 4:
+        raise not_allowed("This account's name, password and roles can't be changed")
     if status is not None and status not in STATUSES:
         raise Refused("error-invalid-status", "Valid status types include online, away, offline, and busy.")
     if email is not None and email.lower() != user.email.lower():
@@ -244,6 +245,8 @@ def update(
 
 def delete(tenant: Tenant, user: User) -> None:
     """The account with its messages and direct rooms, as Rocket.Chat's default is; others inherit its rooms."""
+    if user.username == AGENT_CHAT:
+        raise not_allowed("This account can't be deleted")
     if user.admin and tenant.value("SELECT count(*) FROM chat_users WHERE roles LIKE '%admin%'") == 1:
         raise Refused("error-action-not-allowed", "Leaving the app without admins is not allowed")
     with tenant.transaction() as db:
@@ -293,11 +296,11 @@ def _insert(
     )
 
 
-def _join_defaults(tenant: Tenant, username: str, at: int, *, owner: bool = False) -> None:
+def _join_defaults(tenant: Tenant, username: str, at: int) -> None:
     tenant.db.execute(
         "INSERT OR IGNORE INTO chat_members (room, username, owner, joined, seen, updated)"
-        " SELECT id, ?, ?, ?, ?, ? FROM chat_rooms WHERE is_default AND kind = 'channel' AND NOT archived",
-        (username, owner, at, at, at),
+        " SELECT id, ?, 0, ?, ?, ? FROM chat_rooms WHERE is_default AND kind = 'channel' AND NOT archived",
+        (username, at, at, at),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from tac_rl.office.overlay import Overlay
+from tac_rl.office.overlay import ChannelOverlay, ChatOverlay, Overlay
 
 
 def _bare() -> Overlay:
@@ -17,5 +17,10 @@ def _company() -> Overlay:
     return company()
 
 
-SNAPSHOTS: Mapping[str, Callable[[], Overlay]] = {"bare": _bare, "company": _company}
+def _quiet() -> Overlay:
+    general = ChannelOverlay(name="general", owner="sarah_johnson", members="everyone")
+    return _company().model_copy(update={"chat": ChatOverlay(channels=(general,))})
+
+
+SNAPSHOTS: Mapping[str, Callable[[], Overlay]] = {"bare": _bare, "company": _company, "quiet": _quiet}
 """Name -> what is laid over an empty office to make it."""
