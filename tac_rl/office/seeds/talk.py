@@ -109,7 +109,9 @@ class Talk:
             if lasts is None:
                 at += timedelta(seconds=self.chance.randint(25, 420))
             else:
-                at += lasts / len(script) * self.chance.uniform(0.9, 1.1)
+                at += timedelta(
+                    seconds=round(lasts.total_seconds() / len(script) * self.chance.uniform(0.9, 1.1))
+                )
         return True
 
     def react(self, room: str, people: Sequence[str], share: float) -> None:

@@ -307,12 +307,12 @@ def _area(wish: Wish, product: Product, chance: random.Random) -> str:
 def _releases(changes: list[Change], incidents: dict[tuple[str, str], Incident]) -> list[Release]:
     """Versions 0.1.0 to 0.4.0 on fixed Thursdays, and a patch two days after each incident."""
     releases = []
-    for product in catalogue.products():
+    for n, product in enumerate(catalogue.products()):
         dates = {
-            "0.1.0": at(date(2025, 10, 30), 10, 30),
-            "0.2.0": at(date(2025, 12, 18), 10, 30),
-            "0.3.0": at(date(2026, 1, 29), 10, 30),
-            "0.4.0": at(date(2026, 2, 26), 10, 30),
+            "0.1.0": at(date(2025, 10, 30), 10, 4 + 5 * n),
+            "0.2.0": at(date(2025, 12, 18), 10, 4 + 5 * n),
+            "0.3.0": at(date(2026, 1, 29), 10, 4 + 5 * n),
+            "0.4.0": at(date(2026, 2, 26), 10, 4 + 5 * n),
         }
         for (name, _), incident in incidents.items():
             if name == product.name:
