@@ -13,6 +13,8 @@ def lay_over(tenant: Tenant, overlay: Overlay) -> None:
     with tenant.transaction():
         for person in overlay.people:
             tenant.add_person(_person(person))
+        for username, scenario in overlay.colleagues.items():
+            tenant.add_colleague(username, scenario)
         for name in _SECTIONS:
             section = getattr(overlay, name.value)
             if overlay.people or section != type(section)():  # New people get their accounts now.

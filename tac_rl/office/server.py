@@ -83,10 +83,10 @@ class OfficeServer:
     async def make(self, name: str, origin: Origin) -> None:
         """A fresh tenant, with its colleagues at their desks; nobody can reach it yet."""
         tenant = self.store.make(name, origin)
-        people = {who: how for overlay in origin.overlays for who, how in overlay.colleagues.items()}
         try:
-            if people:
-                self._desks[name] = make_desk(tenant, people, self._colleagues, seed=origin.seed)
+            colleagues = tenant.colleagues()
+            if colleagues:
+                self._desks[name] = make_desk(tenant, colleagues, self._colleagues, seed=origin.seed)
         except BaseException:
             self.store.remove(name)
             raise

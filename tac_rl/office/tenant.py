@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tac_rl.office.base import MessagePosted, Person, ServiceName
+from tac_rl.office.overlay import ColleagueOverlay
 
 DATABASE = "office.db"
 _log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ CREATE TABLE people (
     username TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
     team TEXT NOT NULL, bio TEXT NOT NULL, admin INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE colleagues (username TEXT PRIMARY KEY, scenario TEXT NOT NULL) WITHOUT ROWID;
 """
 """What belongs to no service. The services' own tables follow (`Service.schema`)."""
 
@@ -109,6 +111,16 @@ class Tenant:
             "INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?, ?, ?, ?)",
             (person.username, person.name, person.email, person.title, person.team, person.bio, person.admin),
         )
+
+    def colleagues(self) -> dict[str, ColleagueOverlay]:
+        """How people answer, by username. No service tells it."""
+        rows = self.rows("SELECT * FROM colleagues ORDER BY username")
+        return {row["username"]: ColleagueOverlay.model_validate_json(row["scenario"]) for row in rows}
+
+    def add_colleague(self, username: str, scenario: ColleagueOverlay) -> None:
+        """Say how somebody answers, in place of what was said before."""
+        text = scenario.model_dump_json(exclude_defaults=True)
+        self.db.execute("INSERT OR REPLACE INTO colleagues VALUES (?, ?)", (username, text))
 
     # Time and identifiers
 

@@ -7,16 +7,14 @@ raises, hangs, floods its output or returns nonsense, there is a `GradingError`,
 import ast
 import asyncio
 import functools
-import marshal
 import secrets
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 from typing import Any, Protocol
 
+from tac_rl.compiled import with_compiled
 from tac_rl.errors import GradingError
 from tac_rl.office.process import Lease, Office
 from tac_rl.office.verbs import client_files
@@ -114,7 +112,7 @@ async def grade_in(
     where = f"task {instance.task}, seed {instance.seed}"
     for may_run in (True, False):
         job = _Job(secrets.token_hex(16), instance.facts, trajectory, may_run)
-        files = {**_kit(), **_module("evaluator", package.evaluator)}
+        files = {**_kit(), **with_compiled("evaluator", package.evaluator)}
         if instance.company is not None:
             files.update(client_files())
         files["job"] = job.to_literal()
@@ -132,23 +130,8 @@ def _kit() -> Mapping[str, bytes]:
     """The files of `grading_kit/`, by name."""
     files: dict[str, bytes] = {}
     for path in sorted((Path(__file__).parent / "grading_kit").glob("*.py")):
-        files.update(_module(path.stem, path.read_bytes()))
+        files.update(with_compiled(path.stem, path.read_bytes()))
     return files
-
-
-@functools.lru_cache(maxsize=256)
-def _module(name: str, source: bytes) -> Mapping[str, bytes]:
-    """A module's source, and its compiled form where an interpreter of this version looks for it.
-
-    Compiling the kit anew would take longer than starting Python. Another version ignores the file.
-    """
-    code = compile(source, f"{name}.py", "exec", dont_inherit=True)
-    # PEP 552: magic number, flags (1: hash-based, not to be checked), hash of the source, the code.
-    header = MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source)
-    return {
-        f"{name}.py": source,
-        f"__pycache__/{name}.{sys.implementation.cache_tag}.pyc": header + marshal.dumps(code),
-    }
 
 
 def _brought_down_by_programs(result: ExecResult, nonce: str) -> bool:

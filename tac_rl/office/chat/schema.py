@@ -21,7 +21,8 @@ CREATE TABLE chat_former (username TEXT PRIMARY KEY) WITHOUT ROWID;
 
 -- Whoever's name or address changes in the company is known by it here too.
 CREATE TRIGGER chat_people_known AFTER INSERT ON people BEGIN
-    UPDATE chat_users SET name = NEW.name, email = NEW.email, bio = NEW.bio WHERE username = NEW.username;
+    UPDATE chat_users SET name = NEW.name, email = NEW.email, bio = trim(NEW.title || char(10) || NEW.bio, char(10))
+    WHERE username = NEW.username;
 END;
 
 CREATE TABLE chat_tokens (

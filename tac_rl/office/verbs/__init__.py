@@ -5,11 +5,10 @@ nothing but its standard library, and import nothing of TAC-RL. This module and 
 """
 
 import functools
-import marshal
-import sys
 from collections.abc import Mapping
-from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
+
+from tac_rl.compiled import with_compiled
 
 SERVICES = ("chat", "forge", "tracker", "drive")
 _CLIENTS = ("http", "names", *SERVICES)
@@ -46,16 +45,4 @@ def client_files() -> Mapping[str, bytes]:
 
 
 def _module(name: str) -> Mapping[str, bytes]:
-    """A module's source, and its compiled form where an interpreter of this version looks for it.
-
-    Compiling it in each of thousands of short processes would take longer than all the rest. Another
-    version of Python ignores that file.
-    """
-    source = (Path(__file__).parent / f"{name}.py").read_bytes()
-    code = compile(source, f"verbs/{name}.py", "exec", dont_inherit=True)
-    # PEP 552: magic number, flags (1: hash-based, not to be checked), hash of the source, the code.
-    header = MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source)
-    return {
-        f"{name}.py": source,
-        f"__pycache__/{name}.{sys.implementation.cache_tag}.pyc": header + marshal.dumps(code),
-    }
+    return with_compiled(name, (Path(__file__).parent / f"{name}.py").read_bytes())
