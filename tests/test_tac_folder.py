@@ -1,7 +1,7 @@
 """Reading TAC packages: Dockerfiles, where files lie, what a package needs, and the loader for both kinds."""
 
 import json
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from tac_helpers import BASE, EVALUATOR, environment, package_folder
@@ -11,11 +11,13 @@ from tasks_fakes import package_folder as our_package_folder
 from tac_rl.config.run import RunConfig
 from tac_rl.config.tasks import TacSection, TasksSection
 from tac_rl.errors import ConfigError, TaskError
+from tac_rl.office.overlay import ChatOverlay
+from tac_rl.tac.channels import channels_of
 from tac_rl.tac.dockerfile import Copy, parse_dockerfile
 from tac_rl.tac.environment import Environment
 from tac_rl.tac.folder import is_tac_folder, read_folder
 from tac_rl.tac.imports import imported
-from tac_rl.tac.packages import load_tac_package, obstacles, package_loader
+from tac_rl.tac.packages import TacPackage, load_tac_package, obstacles, package_loader
 from tac_rl.tac.rooms import Tools
 from tac_rl.tasks.packages import choose_packages
 
@@ -216,3 +218,55 @@ def test_scenarios_count_where_the_image_holds_them(tmp_path):
     without = package_folder(tmp_path / "b", scenarios__json=scenarios)
     assert read_folder(with_them).scenarios == with_them / "scenarios.json"
     assert read_folder(without).scenarios is None
+
+
+TABLE = """# Channels
+| Name | Users | Created |
+|------|-------|---------|
+| general | | May 1 |
+| engineering | 2 | May 1 |
+| project-sun | 9 | May 2 |
+| kudos | 19 | May 3 |
+
+| Name | User Name | Channels | More |
+|------|-----------|----------|------|
+| Mike Chen | mike_chen | #engineering | x |
+"""
+PEOPLE = [
+    {"first_name": "theagentcompany", "last_name": "AI"},
+    {"first_name": "Mike", "last_name": "Chen", "slack_channels": "#engineering, #general"},
+    {"first_name": "Li", "last_name": "Ming", "slack_channels": "All project channels, #engineering-old"},
+    {"first_name": "Sarah", "last_name": "Johnson", "slack_channels": "All technical channels"},
+]
+
+
+def described(tmp_path: Path, people: str) -> Path:
+    folder = tmp_path / "servers" / "rocketchat" / "npc"
+    folder.mkdir(parents=True)
+    (folder / "NPC.md").write_text(TABLE)
+    (folder / "npc_definition.json").write_text(people)
+    return tmp_path
+
+
+def test_the_channels_of_a_checkout_are_there_from_the_start(tmp_path):
+    folder = package_folder(described(tmp_path, json.dumps(PEOPLE)), dependencies__yml="- rocketchat\n")
+    content = read_folder(folder)
+    quiet = TacPackage(content, Tools(environment(), None, "quiet", 20.0)).instantiate(0)
+    channels = {c.name: c.members for c in quiet.company.overlays[0].chat.channels}
+    assert channels == {
+        "engineering": ("mike_chen", "sarah_johnson"),
+        "project-sun": ("li_ming", "sarah_johnson"),
+        "kudos": "everyone",
+    }
+    imported = TacPackage(content, Tools(environment(), None, "imported@1", 20.0)).instantiate(0)
+    assert imported.company.overlays[0].chat == ChatOverlay()
+
+
+def test_a_checkout_without_a_description_of_the_channels_has_general_alone(tmp_path):
+    assert channels_of(tmp_path) == ChatOverlay()
+
+
+@pytest.mark.parametrize("people", ["{", "[1]", '[{"slack_channels": "x"}]'])
+def test_a_description_that_is_not_understood_is_told(tmp_path, people):
+    with pytest.raises(TaskError, match="its channels are not understood"):
+        channels_of(described(tmp_path, people))
