@@ -89,6 +89,7 @@ def make_app() -> FastAPI:
         app.router.routes.append(Route(f"/{{namespace}}/{{project}}/{action}", git))
     for page in (sessions, browsing, history, issue_pages, request_pages, wiki_pages, changing):
         app.include_router(page.router)
+    app.include_router(browsing.last)
     app.add_exception_handler(ForgeError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)

@@ -25,6 +25,8 @@ from tac_rl.office.forge.store.projects import find_project
 from tac_rl.office.forge.web import Ask, Segment
 
 router = APIRouter(include_in_schema=False)
+last = APIRouter(include_in_schema=False)
+"""Of an address so wide that all others come first."""
 _KINDS = frozenset(
     ("tree", "blob", "raw", "commits", "commit", "branches", "tags", "releases", "issues", "labels", "milestones",
      "merge_requests", "wikis", "pipelines", "project_members", "compare")
@@ -163,8 +165,8 @@ async def avatar(ask: Ask, project_id: int, name: Segment) -> Response:
     return Response(found["content"], headers=headers, media_type=kind)
 
 
-@router.get("/{namespace}/{project}/{kind}")
-@router.get("/{namespace}/{project}/{kind}/{rest:path}")
+@last.get("/{namespace}/{project}/{kind}")
+@last.get("/{namespace}/{project}/{kind}/{rest:path}")
 async def old_address(
     ask: Ask, request: Request, namespace: Segment, project: Segment, kind: str
 ) -> Response:
