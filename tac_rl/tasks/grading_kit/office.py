@@ -9,7 +9,7 @@ from verbs import chat as _chat
 from verbs import drive as _drive
 from verbs import forge as _forge
 from verbs import tracker as _tracker
-from verbs.http import Problem, Refused, Unreachable
+from verbs.http import Missing, Problem, Refused, Unreachable
 
 AGENT = _chat.USER
 """The agent's own account in the chat."""
@@ -121,6 +121,17 @@ def written_to(author=AGENT):
         if any(message["author"] == author for message in chat.messages({**room, "t": "d"}, 0)):
             found.update(room["usernames"])
     return sorted(found - {author})
+
+
+@_reader(list)
+def rooms_of(person):
+    """The sorted names of the channels and private channels that somebody is in."""
+    chat = _chat_as(person)
+    try:
+        joined = chat.get("channels.list.joined", count=0)["channels"]
+    except Missing:  # So Rocket.Chat says that there are none.
+        joined = []
+    return sorted(room["name"] for room in joined + chat.get("groups.list", count=0)["groups"])
 
 
 @_reader(list)
