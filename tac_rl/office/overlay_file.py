@@ -11,6 +11,9 @@ from tac_rl.config.loading import explain
 from tac_rl.errors import OverlayError
 from tac_rl.office.overlay import Overlay
 
+# libyaml's loader is many times faster; an imported company is megabytes of YAML.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def read_overlay(path: Path) -> Overlay:
     """The overlay in a YAML file; `OverlayError` names file, line, field and fix."""
@@ -19,7 +22,7 @@ def read_overlay(path: Path) -> Overlay:
     except (OSError, UnicodeDecodeError) as error:
         raise OverlayError(f"{path}: could not be read: {error}") from None
     try:
-        document, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.load(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -31,6 +34,7 @@ def read_overlay(path: Path) -> Overlay:
     try:
         return Overlay.model_validate(document)
     except ValidationError as error:
+        root = yaml.compose(text, Loader=_LOADER)
         lines = [
             f"{path}:{_line(root, problem['loc'])}: {explain(Overlay, dict(problem))}"
             for problem in error.errors()
