@@ -154,6 +154,9 @@ def basic(tenant: Tenant, value: str) -> Person | None:
 # Parameters
 
 
+PREFIX = "/api/v4"
+
+
 class GitLabRoute(APIRoute):
     """Hands a request's parameters to the endpoint as one JSON object, however they were sent."""
 

@@ -21,6 +21,7 @@ from tac_rl.office.forge.store.access import Level
 from tac_rl.office.forge.store.branches import make_branch, make_tag, remove_branch, remove_tag
 from tac_rl.office.forge.web import (
     NOTHING,
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -33,7 +34,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["branches and tags"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["branches and tags"])
 
 
 def _number(value: Any) -> Any:

@@ -33,6 +33,7 @@ from tac_rl.office.forge.store.branches import commit_files, pick_commit
 from tac_rl.office.forge.store.merge_requests import MergeRequestQuery, list_merge_requests
 from tac_rl.office.forge.store.paging import EVERYTHING
 from tac_rl.office.forge.web import (
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -46,7 +47,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["commits"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["commits"])
 COMPARED = 500
 """The most commits of a comparison."""
 COUNTED = 20_000

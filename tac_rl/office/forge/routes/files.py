@@ -21,6 +21,7 @@ from tac_rl.office.forge.store.access import Level
 from tac_rl.office.forge.store.branches import commit_files
 from tac_rl.office.forge.web import (
     NOTHING,
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -34,7 +35,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["files"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["files"])
 ARCHIVES = {
     "tar.gz": "application/gzip",
     "tgz": "application/gzip",

@@ -30,6 +30,7 @@ from tac_rl.office.forge.store.people import known, person_of_id
 from tac_rl.office.forge.store.projects import ProjectQuery, delete_project, list_projects
 from tac_rl.office.forge.web import (
     NOTHING,
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -54,7 +55,7 @@ def _number(value: Any) -> Any:
     )
 
 
-router = APIRouter(route_class=GitLabRoute, tags=["groups"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["groups"])
 GrantedLevel = Annotated[Literal[10, 20, 30, 40, 50], BeforeValidator(_number)]
 
 

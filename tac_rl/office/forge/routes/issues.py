@@ -38,6 +38,7 @@ from tac_rl.office.forge.store.merge_requests import closing_requests
 from tac_rl.office.forge.store.paging import Page
 from tac_rl.office.forge.web import (
     NOTHING,
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -53,7 +54,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["issues"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["issues"])
 IssueType = Literal["issue", "incident", "test_case", "task"]
 Filters = Annotated[store.IssueQuery, filters(store.IssueQuery)]
 

@@ -17,6 +17,7 @@ from tac_rl.office.forge.store.issues import IssueQuery, list_issues
 from tac_rl.office.forge.store.merge_requests import MergeRequestQuery, list_merge_requests
 from tac_rl.office.forge.web import (
     NOTHING,
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -31,7 +32,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["labels and milestones"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["labels and milestones"])
 
 
 class NewLabel(Params):

@@ -41,6 +41,7 @@ from tac_rl.office.forge.store.paging import EVERYTHING, Page
 from tac_rl.office.forge.store.pipelines import list_pipelines
 from tac_rl.office.forge.web import (
     NOTHING,
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -58,7 +59,7 @@ from tac_rl.office.forge.web import (
     usernames_of,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["merge requests"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["merge requests"])
 Filters = Annotated[store.MergeRequestQuery, filters(store.MergeRequestQuery)]
 COMMITS = 500
 """The most commits of one merge request that are looked at."""

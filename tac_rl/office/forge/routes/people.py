@@ -19,6 +19,7 @@ from tac_rl.office.forge.store.people import (
     sign_in,
 )
 from tac_rl.office.forge.web import (
+    PREFIX,
     Ask,
     GitLabRoute,
     Paged,
@@ -29,7 +30,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["people"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["people"])
 tokens = APIRouter(route_class=GitLabRoute, tags=["people"])
 VERSION = "17.5.1"
 

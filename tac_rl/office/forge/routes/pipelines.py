@@ -18,6 +18,7 @@ from tac_rl.office.forge.store.paging import Page
 from tac_rl.office.forge.store.people import known
 from tac_rl.office.forge.web import (
     NOTHING,
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -32,7 +33,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["pipelines"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["pipelines"])
 Status = Literal[
     "created", "waiting_for_resource", "preparing", "pending", "running", "success", "failed", "canceled",
     "skipped", "manual", "scheduled",

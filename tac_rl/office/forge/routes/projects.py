@@ -22,6 +22,7 @@ from tac_rl.office.forge.store.people import shown
 from tac_rl.office.forge.store.projects import ProjectQuery
 from tac_rl.office.forge.store.pushes import set_default_branch
 from tac_rl.office.forge.web import (
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -36,7 +37,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["projects"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["projects"])
 Filters = Annotated[ProjectQuery, filters(ProjectQuery)]
 ListedProjects = list[Union[Project, ProjectSimple]]  # noqa: UP007 - in an OpenAPI document either form
 

@@ -24,6 +24,7 @@ from tac_rl.office.forge.store.paging import EVERYTHING, Page
 from tac_rl.office.forge.store.people import contains, find_person, list_people, person_of_id
 from tac_rl.office.forge.store.wikis import list_pages
 from tac_rl.office.forge.web import (
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -35,7 +36,7 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["search and events"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["search and events"])
 Scope = Literal[
     "projects", "issues", "merge_requests", "milestones", "users", "blobs", "commits", "wiki_blobs"
 ]

@@ -11,6 +11,7 @@ from tac_rl.office.forge.store import wikis as store
 from tac_rl.office.forge.store.access import Level, need_writable
 from tac_rl.office.forge.web import (
     NOTHING,
+    PREFIX,
     Ask,
     Asking,
     GitLabRoute,
@@ -21,7 +22,7 @@ from tac_rl.office.forge.web import (
     returns,
 )
 
-router = APIRouter(route_class=GitLabRoute, tags=["wikis"])
+router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["wikis"])
 Format = Literal["markdown", "rdoc", "asciidoc", "org"]
 
 
