@@ -9,6 +9,7 @@ from tac_helpers import attempt, graded, package_folder, tar_of, tools, with_par
 
 from tac_rl.config.office import JudgeSection
 from tac_rl.errors import GradingError
+from tac_rl.rollout import main
 from tac_rl.sandboxes.base import Sandbox
 from tac_rl.tac.folder import read_folder
 from tac_rl.tac.packages import TacPackage
@@ -139,6 +140,18 @@ def test_agents_see_the_instruction_and_the_libraries_and_nothing_of_the_evaluat
         return await attempt(package, provider, office, agent)
 
     assert with_parts(work).complete
+
+
+def test_the_door_runs_a_package_as_it_is(tmp_path, capsys):
+    script = tmp_path / "script.txt"
+    script.write_text("ls /instruction\necho 42 > answer.txt\n")
+    settings = ["--set", f"tasks.tac.environment={tools().environment.folder}"]
+    folder = package_folder(tmp_path)
+    assert main(["--task", str(folder), "--agent", f"script:{script}", "--json", *settings]) == 0
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert document["task"] == "sde-count"
+    assert document["outcome"] == "finished"
+    assert document["final_score"] == {"total": 2, "result": 2}
 
 
 class FakeJudge(ThreadingHTTPServer):

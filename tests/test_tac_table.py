@@ -76,6 +76,9 @@ def test_the_table_tells_what_was_measured(tmp_path, capsys):
     assert rows["give points for doing nothing"] == ["1"]
     assert rows["load"] == ["7"]
     assert "sde-fine: yes / yes / 0/2" in capsys.readouterr().out
+    assert main(["names", str(tmp_path), *arguments]) == 0
+    names = capsys.readouterr().out.split()
+    assert names == ["hr-actor", "pm-raises", "pm-scripts", "sde-fine", "sde-generous"]
 
 
 def test_a_table_goes_between_marks_only(tmp_path):

@@ -2,17 +2,19 @@
 
 import argparse
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
 from tac_rl.doors import add_config_arguments
-from tac_rl.errors import ConfigError
+from tac_rl.errors import ConfigError, TaskError
 from tac_rl.tac import survey, table
 from tac_rl.tac.environment import default_folder, make_environment, normalised, requirements_for
 from tac_rl.tac.folder import is_tac_folder, read_folder
 from tac_rl.tac.imports import imported
+from tac_rl.tac.packages import package_loader
 from tac_rl.tasks.packages import find_folders
 
 
@@ -31,6 +33,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     pins = verbs.add_parser("pins", help="what a checkout's Dockerfiles install with pip, one a line")
     pins.add_argument("checkout", type=Path, metavar="CHECKOUT")
+    names = verbs.add_parser("names", help="the packages that load here, one a line, for tasks.include")
+    names.add_argument("checkout", type=Path, metavar="CHECKOUT")
+    add_config_arguments(names, required=False)
     made = verbs.add_parser("table", help="load, initialise and grade every package, and say what runs here")
     made.add_argument("checkout", type=Path, metavar="CHECKOUT", help="a checkout of TAC's repository")
     made.add_argument("names", nargs="*", metavar="NAME", help="packages or patterns (default: all)")
@@ -53,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     if args.verb == "pins":
         return _pins(args.checkout)
     config = load_config(RunConfig, args.config, args.overrides)
+    if args.verb == "names":
+        return _names(args.checkout, config)
     tac = config.tasks.tac.model_copy(update={"grading_seconds": args.seconds})
     tasks = config.tasks.model_copy(update={"tac": tac})
     config = config.model_copy(update={"tasks": tasks})
@@ -62,6 +69,14 @@ def main(arguments: Sequence[str]) -> int:
         table.write(args.out, rows)
     else:
         print(table.render(rows))
+    return 0
+
+
+def _names(checkout: Path, config: RunConfig) -> int:
+    loader = package_loader(config)
+    for folder in find_folders(checkout / "workspaces" / "tasks", (), is_tac_folder):
+        with contextlib.suppress(TaskError):
+            print(loader.load(folder).name)
     return 0
 
 

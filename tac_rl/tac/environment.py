@@ -21,6 +21,7 @@ TARGET = "/opt/tac"
 """Where sandboxes see it, wherever it lies on the host."""
 
 OLDEST = (3, 12)
+_TAKEN = ("/workspace", "/home/agent", "/tmp", "/dev/shm")
 _RECORD = "tac-environment.json"
 _INSTALL_SECONDS = 3600
 _PROBE_SECONDS = 60
@@ -137,6 +138,12 @@ def describe(folder: Path) -> None:
         "'modules': sorted({i.name for i in pkgutil.iter_modules()} | set(sys.stdlib_module_names))}))"
     )
     record = json.loads(_run([str(folder / "bin" / "python"), "-I", "-c", code], "look at the environment"))
+    prefix = Path(record["prefix"])
+    if any(prefix.is_relative_to(place) for place in _TAKEN):
+        raise ConfigError(
+            f"the Python in {prefix} can't be shown to sandboxes, which have folders of their own there: name another "
+            "one in the variable PYTHON312"
+        )
     record["distributions"] = sorted(map(normalised, record["distributions"]))
     (folder / _RECORD).write_text(json.dumps(record), encoding="utf-8")
 
