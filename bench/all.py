@@ -16,6 +16,10 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "learner": [[]],
     "runs": [[]],
     "tasks": [[]],
+    "office": [[]],
+    "office_api": [[]],
+    "office_verbs": [[]],
+    "office_fuzz": [[]],
     "learning": [[], ["--controls"]],
 }
 TIMEOUT_S = 7200
