@@ -5,7 +5,7 @@ import re
 from functools import cache
 
 from common import facts, grader
-from office import AGENT, direct_messages, drive_text
+from office import AGENT, direct_messages, drive_text, written_to
 from scoring import Checkpoint, Result
 
 
@@ -86,7 +86,10 @@ def invited() -> int:
 
 @grader
 def nobody_else_is() -> bool:
-    return invited() == len(facts()["invited"]) and not any(map(is_invited, facts()["uninvited"]))
+    concerned = (*facts()["invited"], *facts()["concerned"])
+    return invited() == len(facts()["invited"]) and not any(
+        is_invited(person) for person in written_to() if person not in concerned
+    )
 
 
 def grade_checkpoints(trajectory: str = "") -> Result:

@@ -93,7 +93,7 @@ def make(rng: random.Random) -> Made:
             "room": room,
             "rooms": rooms,
             "invited": four,
-            "uninvited": [who for who in PEOPLE if who not in (*four, host, assistant)],
+            "concerned": [host, assistant],
             "answers": dict(zip([plain, plain_too, assistant, forgetful], answers, strict=True)),
         },
     )

@@ -64,8 +64,9 @@ def make(rng: random.Random) -> Made:
     of_digit = {digit: components[n // 2] for n, digit in enumerate(digits)}
     codes = rng.sample([f"{prefix}-{d}{n:02}" for d in digits for n in range(10, 99)], 8)
     new, new_too, known, closed, old, old_too, silent, silent_too = codes
-    severities = [rng.randrange(3) for _ in range(8)]
-    troubles = dict(zip(codes, (rng.choice(TROUBLE[s]) for s in severities), strict=True))
+    severities = rng.sample([0, 0, 0, 1, 1, 1, 2, 2], 8)
+    words = [iter(rng.sample(texts, len(texts))) for texts in TROUBLE]
+    troubles = {code: next(words[severity]) for code, severity in zip(codes, severities, strict=True)}
     numbers = rng.sample(range(2, 60), 7)
 
     def entry(number: int, title: str, *tags: str, state: str = "opened") -> dict[str, object]:
@@ -74,8 +75,8 @@ def make(rng: random.Random) -> Made:
     def bug(number: int, code: str, state: str = "opened") -> dict[str, object]:
         # Whoever wrote it down saw it elsewhere, and had words of their own.
         severity = severities[codes.index(code)]
-        words = rng.choice([t for t in TROUBLE[severity] if t != troubles[code]])
-        return entry(number, f"{code}: {words}", "bug", of_digit[code[3]], labels[severity], state=state)
+        other = rng.choice([text for text in TROUBLE[severity] if text != troubles[code]])
+        return entry(number, f"{code}: {other}", "bug", of_digit[code[3]], labels[severity], state=state)
 
     issues = [
         bug(numbers[0], known),
