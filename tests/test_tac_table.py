@@ -50,6 +50,9 @@ def test_the_table_tells_what_was_measured(tmp_path, capsys):
         Dockerfile="FROM x\nCOPY scenarios.json /npc\n",
         scenarios__json=json.dumps({"Mike Chen": actor}),
     )
+    asks = "from common import *\nfrom scoring import *\n@grader\ndef friendly():\n    return judged('?')\n"
+    asks += "grade_checkpoints = lambda t: Result([Checkpoint(1, friendly())])\n"
+    package_folder(tmp_path, "hr-judged", evaluator__py=asks)
     document = tmp_path / "tac.md"
     document.write_text(MARKED)
     settings = [f"tasks.tac.environment={environment().folder}", "tasks.tac.snapshot=bare"]
@@ -66,6 +69,7 @@ def test_the_table_tells_what_was_measured(tmp_path, capsys):
     assert rows["sde-fine"] == ["", "yes", "yes", "0/2", ""]
     assert rows["sde-generous"] == ["", "yes", "yes", "1/1", ""]
     assert rows["hr-actor"] == ["", "yes", "yes", "0/2", "LLM colleagues"]
+    assert rows["hr-judged"] == ["", "yes", "yes", "no: it asks the LLM judge at once", ""]
     assert rows["hr-broken"] == ["", "yes", "-", "-", "Python's nothing_such"]
     assert rows["hr-odd"][1].startswith("no: ")
     assert rows["pm-docker"] == ["", "yes", "-", "-", "Docker, for apt's zip"]
@@ -74,11 +78,11 @@ def test_the_table_tells_what_was_measured(tmp_path, capsys):
     assert rows["pm-scripts"][4] == "TAC's gitlab data (no-such-project); internet (example.com)"
     assert "TAC says so" not in text
     assert rows["give points for doing nothing"] == ["1"]
-    assert rows["load"] == ["7"]
+    assert rows["load"] == ["8"]
     assert "sde-fine: yes / yes / 0/2" in capsys.readouterr().out
     assert main(["names", str(tmp_path), *arguments]) == 0
     names = capsys.readouterr().out.split()
-    assert names == ["hr-actor", "pm-raises", "pm-scripts", "sde-fine", "sde-generous"]
+    assert names == ["hr-actor", "hr-judged", "pm-raises", "pm-scripts", "sde-fine", "sde-generous"]
 
 
 def test_a_table_goes_between_marks_only(tmp_path):

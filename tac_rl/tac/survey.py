@@ -219,6 +219,8 @@ def _listed(service: ServiceName, names: Sequence[str]) -> str:
 def _short(error: TacRlError) -> str:
     """What failed, and by which exception: without what a package's own code said, which is TAC's text."""
     text = " ".join(str(error).split())
+    if "the LLM judge failed" in text:
+        return "no: it asks the LLM judge at once"
     ours = re.split(r"; it printed|\(exit code|, so its company|: '", text)[0].partition(": ")[2] or text
     raised = [name for name in _EXCEPTION.findall(text) if name != type(error).__name__]
     return f"no: {ours.strip()[:_LONGEST]}" + (f" ({raised[-1]})" if raised else "")
