@@ -14,6 +14,7 @@ COMMANDS = {
     "warmstart": ("tac_rl.warmstart", "rebuild the tiny policy: python tac_rl/warmstart.py"),
     "office": ("tac_rl.office.cli", "serve a company, import one, list snapshots: python -m tac_rl.office"),
     "tasks": ("tac_rl.tasks.cli", "list, check and lay out task packages: python -m tac_rl.tasks"),
+    "tac": ("tac_rl.tac.cli", "run packages of TheAgentCompany: python -m tac_rl.tac"),
 }
 
 
