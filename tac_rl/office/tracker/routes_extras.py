@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
+from tac_rl.office.tenant import Tenant
 from tac_rl.office.tracker import attachments, intake, issues, listings
 from tac_rl.office.tracker import resources as r
 from tac_rl.office.tracker.collecting import ISSUE_PATHS
@@ -127,6 +128,8 @@ async def create_attachment(call: Call) -> Response:
 async def get_attachment(call: Call) -> Response:
     _, _, listing = _attachments(call)
     made = call.require(listing, call.id("item_id"))
+    if not _is_there(call.tenant, _attachment(call)):
+        raise missing()
     return RedirectResponse(f"{call.request.base_url}uploads/{made}", 302)
 
 
@@ -151,6 +154,10 @@ def _attachment(call: Call) -> Any:
     return row
 
 
+def _is_there(tenant: Tenant, row: Any) -> bool:
+    return bool(row["is_uploaded"]) and attachments.path_of(tenant, row["id"]).is_file()
+
+
 async def upload(call: Call) -> Response:
     row = _attachment(call)
     if row["is_uploaded"]:
@@ -163,9 +170,9 @@ async def upload(call: Call) -> Response:
 
 async def download(call: Call) -> Response:
     row = _attachment(call)
-    path = attachments.path_of(call.tenant, row["id"])
-    if not row["is_uploaded"] or not path.is_file():
+    if not _is_there(call.tenant, row):
         raise missing()
+    path = attachments.path_of(call.tenant, row["id"])
     attributes = json.loads(row["attributes"])
     name = str(attributes.get("name", "file"))
     # Always as a download of bytes: what somebody attached is never shown as a page of ours.
