@@ -211,7 +211,7 @@ def test_files_stay_inside_of_the_tree(office: ServedOffice, path: str) -> None:
     "term", ["'; DROP TABLE forge_issuables; --", "%", "_", "\\", '"', "' OR '1'='1", "*", "("]
 )
 def test_search_terms_are_only_text(office: ServedOffice, term: str) -> None:
-    for path in ("/projects", "/projects/root%2Fatlas/issues", "/users"):
+    for path in ("/projects", "/projects/root%2Fatlas/issues"):
         answer = ask(office, "GET", path, params={"search": term})
         assert (answer.status_code, answer.json()) == (200, [])
     labelled = ask(

@@ -33,9 +33,10 @@ def lay(tenant: Tenant, *projects: dict[str, Any]) -> None:
 
 
 def records(tenant: Tenant) -> dict[str, list[tuple[Any, ...]]]:
+    """Of the forge."""
     names = [
         row["name"]
-        for row in tenant.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        for row in tenant.rows("SELECT name FROM sqlite_master WHERE name GLOB 'forge_*' AND type = 'table'")
     ]
     return {name: [tuple(row) for row in tenant.rows(f"SELECT * FROM {name}")] for name in names}
 

@@ -27,7 +27,7 @@ class Visitor:
         assert answer.status_code == status, f"{path}: {answer.status_code} {answer.text[-300:]}"
         return answer.text
 
-    def post(self, path: str, **form: str) -> requests.Response:
+    def post(self, path: str, /, **form: str) -> requests.Response:
         return self.session.post(self.url + path, data=form, timeout=30)
 
 
