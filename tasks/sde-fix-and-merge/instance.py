@@ -52,7 +52,12 @@ def make(rng: random.Random) -> Made:
         (f"stable-{major}", f"release-{major}.{minor}", f"maintenance-{major}", f"customers-{minor}")
     )
     test = f"tests/test_{kind.module}.py"
-    files = {"README.md": _readme(project, kind), f"{kind.module}.py": broken, test: _test(kind)}
+    files = {
+        ".gitignore": "__pycache__/\n",
+        "README.md": _readme(project, kind),
+        f"{kind.module}.py": broken,
+        test: _test(kind),
+    }
     call = f"{kind.function}({', '.join(map(repr, kind.shown))})"
     right, wrong = _answer(kind.source, kind, kind.shown), _answer(broken, kind, kind.shown)
     assert right != wrong
@@ -132,7 +137,7 @@ def make(rng: random.Random) -> Made:
                                 "rules",
                                 "consider",
                             ],
-                            "answer": f"And no fix without a test: add one to {test} that fails without the fix.",
+                            "answer": f"No fix without a test, please: add one to {test} that fails without the fix.",
                         },
                     ],
                     "fallback": f"Is it about {project}? Then ask away, branches, rules, whatever you need.",
