@@ -42,8 +42,11 @@ ARCHIVES = {
     "tar": "application/x-tar",
     "zip": "application/zip",
 }
-_BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {}}, "description": "The bytes"}
+_RAW: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {}, "text/plain": {}}, "description": "The bytes"}
+}
+_PACKED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {} for kind in ARCHIVES.values()}, "description": "The archive"}
 }
 
 
@@ -122,7 +125,7 @@ def _content(
     return commit, *found
 
 
-@router.get("/projects/{id}/repository/files/{file_path}/raw", responses=_BYTES, response_class=Response)
+@router.get("/projects/{id}/repository/files/{file_path}/raw", responses=_RAW, response_class=Response)
 async def raw_file(ask: Ask, id: Segment, file_path: Segment, ref: str | None = None) -> Response:
     """The content alone."""
     project = ask.project(id)
@@ -204,7 +207,7 @@ async def get_blob(ask: Ask, id: Segment, sha: Segment) -> Response:
     return answer(shapes.blob(sha, content))
 
 
-@router.get("/projects/{id}/repository/blobs/{sha}/raw", responses=_BYTES, response_class=Response)
+@router.get("/projects/{id}/repository/blobs/{sha}/raw", responses=_RAW, response_class=Response)
 async def raw_blob(ask: Ask, id: Segment, sha: Segment) -> Response:
     """The bytes alone."""
     content = _blob(ask, id, sha)
@@ -220,7 +223,7 @@ def _blob(ask: Asking, key: str, sha: str) -> bytes:
     return found.data
 
 
-@router.get("/projects/{id}/repository/{archive_name}", responses=_BYTES, response_class=Response)
+@router.get("/projects/{id}/repository/{archive_name}", responses=_PACKED, response_class=Response)
 async def archive(
     ask: Ask,
     id: Segment,

@@ -4,6 +4,7 @@ import sqlite3
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import Field
 from pygit2 import Repository
 
@@ -234,7 +235,7 @@ async def diffs(ask: Ask, id: Segment, iid: Id, page: Paged) -> Response:
     return sliced(ask, list(await _diffs(ask, *_find(ask, id, iid))), page)
 
 
-@router.get("/projects/{id}/merge_requests/{iid}/raw_diffs", response_class=Response)
+@router.get("/projects/{id}/merge_requests/{iid}/raw_diffs", response_class=PlainTextResponse)
 async def raw_diffs(ask: Ask, id: Segment, iid: Id) -> Response:
     """The same as one text."""
     found = await _diffs(ask, *_find(ask, id, iid))
@@ -242,7 +243,7 @@ async def raw_diffs(ask: Ask, id: Segment, iid: Id) -> Response:
         f"diff --git a/{d['old_path']} b/{d['new_path']}\n--- a/{d['old_path']}\n+++ b/{d['new_path']}\n{d['diff']}"
         for d in found
     )
-    return Response(text, media_type="text/plain")
+    return PlainTextResponse(text)
 
 
 @router.get("/projects/{id}/merge_requests/{iid}/commits", **returns(list[CommitShape]))
