@@ -57,7 +57,7 @@ class Snapshots:
                 f"{name!r} can't name a snapshot: take lower-case words joined by hyphens, other than "
                 f"{', '.join(SNAPSHOTS)}"
             )
-        with self._alone():
+        with self._alone(name):
             number = max(self._versions(name), default=0) + 1
             draft = self.root / f".{name}-{secrets.token_hex(4)}"
             try:
@@ -72,7 +72,7 @@ class Snapshots:
         folder = self.root / f"{name}-{_code_version()}"
         if folder.is_dir():
             return folder
-        with self._alone():
+        with self._alone(name):
             if not folder.is_dir():
                 draft = self.root / f".{name}-{secrets.token_hex(4)}"
                 try:
@@ -91,9 +91,9 @@ class Snapshots:
         return found
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self, name: str) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as lock:
+        with (self.root / f".{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
