@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
@@ -41,7 +42,7 @@ from tac_rl.office.forge.routes import (
     search,
     wikis,
 )
-from tac_rl.office.forge.web import PREFIX, answer
+from tac_rl.office.forge.web import PREFIX, Filters, answer
 
 _log = logging.getLogger(__name__)
 _PARTS = (
@@ -172,5 +173,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for operation in (o for path in document["paths"].values() for o in path.values()):
             for status, why in _REFUSALS.items():
                 operation["responses"][str(status)] = {"description": why, "content": content}
+        for route in app.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                for dependency in route.dependant.dependencies:
+                    if isinstance(dependency.call, Filters):
+                        for method in route.methods:
+                            operation = document["paths"][route.path_format][method.lower()]
+                            operation.setdefault("parameters", []).extend(dependency.call.parameters)
         app.openapi_schema = document
     return app.openapi_schema

@@ -6,18 +6,18 @@ As in GitLab, parameters of a request may come in its query, as a form, as JSON,
 import asyncio
 import base64
 import binascii
-import inspect
 import json
 import math
 import re
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from fastapi import Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pygit2 import Repository
 from starlette.datastructures import MutableHeaders, UploadFile
 
@@ -267,24 +267,33 @@ def _lists(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     return found
 
 
-def filters(model: type[BaseModel]) -> Any:
-    """A dependency that fills a model from the query, one parameter for each of its fields."""
+class Filters:
+    """A dependency that fills a model from the query.
 
-    async def fill(**values: Any) -> BaseModel:
-        return model.model_construct(**values)
+    In one step, where FastAPI would take as many as there are fields, and these lists are asked for most.
+    `parameters` is what the OpenAPI document says of them.
+    """
 
-    fill.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.get_default(call_default_factory=True),
-                annotation=Annotated[(field.annotation, *field.metadata, Query(alias=field.alias or name))],
-            )
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._model = model
+        self._keys = [
+            (field.alias or name, get_origin(field.annotation) is list)
             for name, field in model.model_fields.items()
         ]
-    )
-    return Depends(fill)
+        schema = model.model_json_schema(by_alias=True)
+        self.parameters = [
+            {"name": key, "in": "query", "required": False, "schema": schema["properties"][key]}
+            for key, _ in self._keys
+        ]
+
+    async def __call__(self, request: Request) -> Any:
+        query = request.query_params
+        given = {key: query.getlist(key) if many else query[key] for key, many in self._keys if key in query}
+        try:
+            return self._model.model_validate(given)
+        except ValidationError as error:
+            problems = [{**problem, "loc": ("query", *problem["loc"])} for problem in error.errors()]
+            raise RequestValidationError(problems) from error
 
 
 # Answers

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from tac_rl.office.base import Person
 from tac_rl.office.forge.errors import conflict, forbidden, not_found
 from tac_rl.office.forge.routes.params import Ids, Visibility
-from tac_rl.office.forge.routes.projects import Accepted, Filters, ListedProjects, list_of
+from tac_rl.office.forge.routes.projects import Accepted, ListedProjects, Query, list_of
 from tac_rl.office.forge.shapes.people import (
     Group,
     Member,
@@ -140,9 +140,7 @@ async def delete_group(ask: Ask, id: Segment) -> Response:
 
 
 @router.get("/groups/{id}/projects", **returns(ListedProjects))
-async def group_projects(
-    ask: Ask, id: Segment, page: Paged, query: Filters, simple: bool = False
-) -> Response:
+async def group_projects(ask: Ask, id: Segment, page: Paged, query: Query, simple: bool = False) -> Response:
     """That the caller may see."""
     return list_of(ask, page, query, simple=simple, namespace_id=find_group(ask, id)["id"])
 

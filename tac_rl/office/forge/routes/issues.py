@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from tac_rl.office.forge.clock import stamp
@@ -41,13 +41,13 @@ from tac_rl.office.forge.web import (
     PREFIX,
     Ask,
     Asking,
+    Filters,
     GitLabRoute,
     Id,
     Paged,
     Params,
     Segment,
     answer,
-    filters,
     listing,
     no_content,
     returns,
@@ -56,7 +56,7 @@ from tac_rl.office.forge.web import (
 
 router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["issues"])
 IssueType = Literal["issue", "incident", "test_case", "task"]
-Filters = Annotated[store.IssueQuery, filters(store.IssueQuery)]
+Query = Annotated[store.IssueQuery, Depends(Filters(store.IssueQuery))]
 
 
 class NewIssue(Params):
@@ -100,7 +100,7 @@ class ChangedNote(Params):
 
 
 @router.get("/issues", **returns(list[Issue]))
-async def list_all_issues(ask: Ask, page: Paged, query: Filters) -> Response:
+async def list_all_issues(ask: Ask, page: Paged, query: Query) -> Response:
     """Everywhere; unless `scope` says otherwise those made by the caller."""
     ask.user()
     if query.scope is None:
@@ -109,13 +109,13 @@ async def list_all_issues(ask: Ask, page: Paged, query: Filters) -> Response:
 
 
 @router.get("/groups/{id}/issues", **returns(list[Issue]))
-async def list_group_issues(ask: Ask, id: Segment, page: Paged, query: Filters) -> Response:
+async def list_group_issues(ask: Ask, id: Segment, page: Paged, query: Query) -> Response:
     """In the projects of a group."""
     return _listed(ask, query, page, namespace_id=find_group(ask, id)["id"])
 
 
 @router.get("/projects/{id}/issues", **returns(list[Issue]))
-async def list_issues(ask: Ask, id: Segment, page: Paged, query: Filters) -> Response:
+async def list_issues(ask: Ask, id: Segment, page: Paged, query: Query) -> Response:
     """Of a project."""
     return _listed(ask, query, page, project=ask.project(id, setting="issues_enabled"))
 

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
 from pygit2 import Repository
@@ -45,13 +45,13 @@ from tac_rl.office.forge.web import (
     PREFIX,
     Ask,
     Asking,
+    Filters,
     GitLabRoute,
     Id,
     Paged,
     Params,
     Segment,
     answer,
-    filters,
     listing,
     no_content,
     reading,
@@ -61,7 +61,7 @@ from tac_rl.office.forge.web import (
 )
 
 router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["merge requests"])
-Filters = Annotated[store.MergeRequestQuery, filters(store.MergeRequestQuery)]
+Query = Annotated[store.MergeRequestQuery, Depends(Filters(store.MergeRequestQuery))]
 COMMITS = 500
 """The most commits of one merge request that are looked at."""
 
@@ -107,7 +107,7 @@ class Merge(Params):
 
 
 @router.get("/merge_requests", **returns(list[MergeRequest]))
-async def list_all_merge_requests(ask: Ask, page: Paged, query: Filters) -> Response:
+async def list_all_merge_requests(ask: Ask, page: Paged, query: Query) -> Response:
     """Everywhere; unless `scope` says otherwise those made by the caller."""
     ask.user()
     if query.scope is None:
@@ -116,13 +116,13 @@ async def list_all_merge_requests(ask: Ask, page: Paged, query: Filters) -> Resp
 
 
 @router.get("/groups/{id}/merge_requests", **returns(list[MergeRequest]))
-async def list_group_merge_requests(ask: Ask, id: Segment, page: Paged, query: Filters) -> Response:
+async def list_group_merge_requests(ask: Ask, id: Segment, page: Paged, query: Query) -> Response:
     """In the projects of a group."""
     return _listed(ask, query, page, namespace_id=find_group(ask, id)["id"])
 
 
 @router.get("/projects/{id}/merge_requests", **returns(list[MergeRequest]))
-async def list_merge_requests(ask: Ask, id: Segment, page: Paged, query: Filters) -> Response:
+async def list_merge_requests(ask: Ask, id: Segment, page: Paged, query: Query) -> Response:
     """Into a project."""
     return _listed(ask, query, page, project=ask.project(id, setting="merge_requests_enabled"))
 

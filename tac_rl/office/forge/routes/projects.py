@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Annotated, Any, Literal, Union
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
 from tac_rl.office.forge.committing import Action
 from tac_rl.office.forge.errors import bad_request, invalid, not_found
@@ -25,12 +25,12 @@ from tac_rl.office.forge.web import (
     PREFIX,
     Ask,
     Asking,
+    Filters,
     GitLabRoute,
     Paged,
     Params,
     Segment,
     answer,
-    filters,
     listing,
     reading,
     returns,
@@ -38,7 +38,7 @@ from tac_rl.office.forge.web import (
 )
 
 router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["projects"])
-Filters = Annotated[ProjectQuery, filters(ProjectQuery)]
+Query = Annotated[ProjectQuery, Depends(Filters(ProjectQuery))]
 ListedProjects = list[Union[Project, ProjectSimple]]  # noqa: UP007 - in an OpenAPI document either form
 
 
@@ -113,7 +113,7 @@ def list_of(
 
 
 @router.get("/projects", **returns(ListedProjects))
-async def list_projects(ask: Ask, page: Paged, query: Filters, simple: bool = False) -> Response:
+async def list_projects(ask: Ask, page: Paged, query: Query, simple: bool = False) -> Response:
     """All projects that the caller may see."""
     return list_of(ask, page, query, simple=simple)
 
@@ -204,7 +204,7 @@ async def fork_project(ask: Ask, id: Segment, given: Fork) -> Response:
 
 
 @router.get("/projects/{id}/forks", **returns(ListedProjects))
-async def list_forks(ask: Ask, id: Segment, page: Paged, query: Filters, simple: bool = False) -> Response:
+async def list_forks(ask: Ask, id: Segment, page: Paged, query: Query, simple: bool = False) -> Response:
     """That the caller may see."""
     return list_of(ask, page, query, simple=simple, forks_of=ask.project(id)["id"])
 
