@@ -101,9 +101,10 @@ def fork_repository(source: Path, target: Path) -> None:
 
 
 def _lay_out(folder: Path, head: str, packed_refs: str) -> None:
+    # As little as git and libgit2 take for a repository: this is made for every project of every tenant.
     root = str(folder)
-    for name in ("", "/objects", "/objects/info", "/objects/pack", "/refs", "/refs/heads", "/refs/tags"):
-        os.mkdir(root + name)  # noqa: PTH102 - made for every repository of every tenant
+    for name in ("", "/objects", "/objects/info", "/refs"):
+        os.mkdir(root + name)  # noqa: PTH102
     (folder / "HEAD").write_text(head)
     (folder / "config").write_text(_CONFIG)
     if packed_refs:
