@@ -411,6 +411,8 @@ def test_commits_are_listed_by_branch_path_author_and_time(root: gitlab.Gitlab) 
     assert [commit.title for commit in project.commits.list(until="2026-01-05T10:00:30Z")] == ["Begin"]
     assert len(project.commits.list(query_parameters={"all": True})) == 3
     assert len(project.commits.list(per_page=1, get_all=True)) == 2
+    assert (project.commits.get("main~1").title, project.commits.get("v1.0").title) == ("Begin", "Begin")
+    assert [commit.title for commit in project.commits.list(ref_name="v1.0..main")] == ["Draw rivers"]
     assert project.commits.list(with_stats=True)[0].stats == {"additions": 1, "deletions": 0, "total": 1}
     with pytest.raises(gitlab.exceptions.GitlabListError):
         project.commits.list(ref_name="nowhere")

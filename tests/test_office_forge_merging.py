@@ -9,6 +9,8 @@ from gitlab.v4.objects import Project, ProjectMergeRequest
 from office_forge_helpers import OVERLAY, client, new_project
 from office_helpers import ServedOffice, served_office
 
+from tac_rl.office.forge.closing import closed_issues
+
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedOffice]:
@@ -244,3 +246,20 @@ def test_a_request_is_closed_reopened_and_deleted(office: ServedOffice) -> None:
     assert project.mergerequests.get(made.iid).state == "opened"
     made.delete()
     assert project.mergerequests.list() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("Closes #3", [3]),
+        ("fixes: #3, #4 and #5", [3, 4, 5]),
+        ("Resolved issue root/atlas#9 and other/atlas#8", [9]),
+        ("See #3; close nothing", []),
+        ("disclose #3", []),
+        ("Fix #3. Closes #3", [3]),
+        ("implements #1" + " " * 30_000 + "and #2", [1]),
+        ("closes " * 5_000 + "#7", []),
+    ],
+)
+def test_which_issues_a_text_closes(text: str, numbers: list[int]) -> None:
+    assert closed_issues(text, "root/atlas") == numbers

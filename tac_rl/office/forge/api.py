@@ -40,13 +40,14 @@ from tac_rl.office.forge.routes import (
     pipelines,
     projects,
     search,
+    tags,
     wikis,
 )
 from tac_rl.office.forge.web import PREFIX, Filters, answer
 
 _log = logging.getLogger(__name__)
 _PARTS = (
-    people, projects, groups, labels, issues, merge_requests, branches, commits, wikis, pipelines, search, files,
+    people, projects, groups, labels, issues, merge_requests, branches, tags, commits, wikis, pipelines, search, files,
 )  # fmt: skip
 
 

@@ -3,10 +3,10 @@
 import re
 
 _VERB = r"(?:clos(?:e[sd]?|ing)|fix(?:e[sd]|ing)?|resolv(?:e[sd]?|ing)|implement(?:s|ed|ing)?)"
-_PATTERN = re.compile(
-    rf"\b{_VERB}:? +(?:issues? +)?(?:[\w.-]+/[\w.-]+)?#\d+(?:(?: *,? +and +| *, *)(?:[\w.-]+/[\w.-]+)?#\d+)*",
-    re.IGNORECASE,
-)
+_ONE = r"(?:[\w.-]{1,100}/[\w.-]{1,100})?#\d{1,9}"
+_AND = r"(?: {0,3},? {1,3}and {1,3}| {0,3}, {0,3})"
+_PATTERN = re.compile(rf"\b{_VERB}:? {{1,3}}(?:issues? {{1,3}})?{_ONE}(?:{_AND}{_ONE})*", re.IGNORECASE)
+"""Every repetition is bounded: the texts are other people's."""
 _NUMBER = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)?#(?P<number>\d{1,9})\b")
 _LONGEST = 20_000
 

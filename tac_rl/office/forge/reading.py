@@ -16,6 +16,7 @@ from pygit2.enums import DeltaStatus, DiffFind, FileMode, ObjectType, SortMode
 
 _STEPS = re.compile(r"(?P<base>.*?)(?P<steps>([~^]\d*)+)")
 _ID = re.compile(r"[0-9a-f]{7,40}")
+LONGEST_NAME = 1000
 SEARCH_LIMIT = 1 << 20
 """Largest file (bytes) that a search looks into."""
 DIFF_LIMIT = 100_000
@@ -24,6 +25,8 @@ DIFF_LIMIT = 100_000
 
 def find_commit(repo: Repository, name: str) -> Commit | None:
     """The commit that a branch, tag or id means; `HEAD` is the default branch's."""
+    if len(name) > LONGEST_NAME:
+        return None
     steps = _STEPS.fullmatch(name)
     if steps is not None:
         base = find_commit(repo, steps["base"])

@@ -8,6 +8,8 @@ from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
 from jinja2 import Environment, FileSystemLoader
+from jinja2.utils import urlize
+from markupsafe import Markup, escape
 from pygit2 import Commit, Repository
 from starlette.responses import RedirectResponse
 
@@ -20,11 +22,17 @@ from tac_rl.office.forge.web import Asking, read_parameters
 from tac_rl.office.tenant import Tenant
 
 PER_PAGE = 20
+LONGEST_LINKED = 50_000
 
 
 def _path(text: str) -> str:
     """A path for an address: slashes stay."""
     return quote(text, safe="/")
+
+
+def _linked(text: str) -> Markup:
+    """Escaped, with addresses as links (in a text of reasonable length)."""
+    return Markup(urlize(text)) if len(text) <= LONGEST_LINKED else escape(text)
 
 
 _templates = Environment(
@@ -33,7 +41,12 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"path": _path, "part": lambda text: quote(text, safe=""), "shown": shown}
+_templates.filters |= {
+    "linked": _linked,
+    "path": _path,
+    "part": lambda text: quote(text, safe=""),
+    "shown": shown,
+}
 
 
 def render(ask: Asking, template: str, *, code: int = 200, **values: Any) -> Response:

@@ -2,14 +2,14 @@
 
 import sqlite3
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BeforeValidator
 
 from tac_rl.office.base import Person
 from tac_rl.office.forge.errors import conflict, forbidden, not_found
-from tac_rl.office.forge.routes.params import Ids, Visibility
+from tac_rl.office.forge.routes.params import Ids, Visibility, level_number
 from tac_rl.office.forge.routes.projects import Accepted, ListedProjects, Query, list_of
 from tac_rl.office.forge.shapes.people import (
     Group,
@@ -45,18 +45,8 @@ from tac_rl.office.forge.web import (
     sliced,
 )
 
-
-def _number(value: Any) -> Any:
-    """Forms and queries send numbers as text."""
-    return (
-        int(value)
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4
-        else value
-    )
-
-
 router = APIRouter(prefix=PREFIX, route_class=GitLabRoute, tags=["groups"])
-GrantedLevel = Annotated[Literal[10, 20, 30, 40, 50], BeforeValidator(_number)]
+GrantedLevel = Annotated[Literal[10, 20, 30, 40, 50], BeforeValidator(level_number)]
 
 
 class GroupSettings(Params):

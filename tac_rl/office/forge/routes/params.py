@@ -23,6 +23,15 @@ def _listed(value: Any) -> Any:
     return [part for part in value if part != ""] if isinstance(value, list) else [value]
 
 
+def level_number(value: Any) -> Any:
+    """Forms and queries send access levels as text."""
+    return (
+        int(value)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4
+        else value
+    )
+
+
 OptionalId = Annotated[Id | None, BeforeValidator(_blank)]
 Ids = Annotated[list[Id], BeforeValidator(_listed)]
 Names = str | list[str] | None

@@ -63,7 +63,6 @@ class LintResult(TypedDict, total=False):
     merged_yaml: str
     includes: list[Any]
     jobs: list[LintedJob]
-    status: str
 
 
 @router.get("/projects/{id}/pipelines", **returns(list[Pipeline]))

@@ -156,9 +156,7 @@ def may_merge(tenant: Tenant, project: sqlite3.Row, person: Person, branch: str)
     rules = protections_of(tenant, project["id"], branch)
     if not rules:
         return level >= Level.DEVELOPER
-    return any(allows(level, max(rule["merge_level"], 0)) for rule in rules) or any(
-        allows(level, rule["push_level"]) for rule in rules
-    )
+    return any(allows(level, rule["merge_level"]) or allows(level, rule["push_level"]) for rule in rules)
 
 
 def protect(

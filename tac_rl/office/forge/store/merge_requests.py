@@ -108,11 +108,6 @@ def find_merge_request(tenant: Tenant, project_id: int, iid: int) -> sqlite3.Row
     )
 
 
-def merge_requests_of_ids(tenant: Tenant, ids: list[int]) -> list[sqlite3.Row]:
-    marks = ", ".join("?" * len(ids))
-    return tenant.rows(f"SELECT {_COLUMNS} FROM {_SOURCE} WHERE i.id IN ({marks}) ORDER BY i.id DESC", *ids)
-
-
 def create_merge_request(
     tenant: Tenant,
     project: sqlite3.Row,
