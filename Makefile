@@ -14,7 +14,7 @@ train: setup
 	$(PYTHON) tac_rl/train.py --config $(CONFIG)
 
 test: setup-dev lint
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint:
 	.venv/bin/ruff check .

@@ -38,11 +38,12 @@ def test_chat_tells_rooms_messages_and_people(run: Commands):
     assert run.ok("chat read #general 1") == ["mike_chen: the code is 4711"]
     assert run.ok("chat read board") == ["sarah_johnson: in private"]
     assert run.ok("chat dm mike_chen") == ["mike_chen: call me"]
-    assert run.ok("chat people engineer") == ["alex_turner, Alex Turner, Backend engineer"]
+    assert run.ok("chat people engineer") == ["alex_turner, Alex Turner, Engineer"]
     assert run.ok("chat who Alex Turner") == [
         "username: alex_turner",
         "name: Alex Turner",
-        "about: Backend engineer",
+        "about: Engineer",
+        "Backend engineer",
         "email: alex.turner@agentcompany.com",
     ]
     assert "topic: Anything" in run.ok("chat about general")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,10 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base() -> Iterator[Path]:
     """A short runtime folder of the test's own."""
-    return tmp_path_factory.mktemp("r")
+    with tempfile.TemporaryDirectory(prefix="r") as folder:  # pytest's own are too long for sockets
+        yield Path(folder)
 
 
 def test_many_sandboxes_at_once(base: Path) -> None:
@@ -235,22 +237,22 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(base: Path) -> None:
 
 
 def test_a_missing_bubblewrap_is_reported_with_the_fix(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SandboxUnavailableError, match="install bubblewrap"):
-        BubblewrapProvider(runtime_dir=tmp_path).check()
+        BubblewrapProvider(runtime_dir=base).check()
 
 
 def test_refused_namespaces_are_reported_with_the_fix(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base: Path
 ) -> None:
     refusing = tmp_path / "bwrap"
     refusing.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     refusing.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(SandboxUnavailableError, match="unprivileged_userns_clone=1"):
-        BubblewrapProvider(runtime_dir=tmp_path).check()
+        BubblewrapProvider(runtime_dir=base).check()
 
 
 def test_a_runtime_folder_with_a_long_path_is_refused_with_the_fix(tmp_path: Path) -> None:
