@@ -4,7 +4,7 @@ import csv
 import re
 
 from common import facts, grader, number
-from office import AGENT, chat_messages, direct_messages, drive_names, drive_text
+from office import AGENT, chat_messages, direct_messages, drive_names, drive_text, written_to
 from scoring import Checkpoint, Result
 
 HEADER = ["department", "answers", "average"]
@@ -17,7 +17,9 @@ def told(who: str, word: str) -> bool:
 
 @grader
 def both_were_asked() -> bool:
-    return told(facts()["requester"], facts()["name"]) and told(facts()["keeper"], facts()["department"])
+    """And nobody else."""
+    asked = told(facts()["requester"], facts()["name"]) and told(facts()["keeper"], facts()["department"])
+    return asked and set(written_to()) <= {facts()["requester"], facts()["keeper"]}
 
 
 def table() -> dict[str, list[float | None]]:

@@ -70,6 +70,8 @@ def work(instruction: str, slip: Slip) -> Work:
         if heirs and not slip("not_whom_they_name"):
             answer = yield f"chat ask {heirs[0]} {question!r}"
         credits[number] = "".join(re.findall(r"note of (\d+\.\d\d)", answer)) or "0.00"
+    if slip("ask_the_boss_too"):
+        yield "chat dm sarah_johnson Do you know of any credit notes?"
     words = (
         "" if slip("forget_credits") else " ".join(f"{number}={credit}" for number, credit in credits.items())
     )
@@ -85,6 +87,7 @@ def work(instruction: str, slip: Slip) -> Work:
 
 ENDINGS = (
     WrongEnding("nobody asked", results=(0, 1, 2, 1, 0, 0, 1), slips=("ask_nobody",)),
+    WrongEnding("more people asked than needed", results=(0, 1, 2, 1, 2, 1, 1), slips=("ask_the_boss_too",)),
     WrongEnding("the payment counted twice", results=(1, 1, 2, 0, 2, 0, 1), slips=("count_twice",)),
     WrongEnding("the credit note forgotten", results=(1, 1, 2, 1, 1, 0, 1), slips=("forget_credits",)),
     WrongEnding("the file in another folder", results=(1, 0, 0, 0, 0, 1, 1), slips=("not_in_the_folder",)),

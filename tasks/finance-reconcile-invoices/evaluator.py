@@ -4,7 +4,7 @@ import csv
 import re
 
 from common import facts, grader, number
-from office import AGENT, chat_messages, direct_messages, drive_names, drive_read, drive_text
+from office import AGENT, chat_messages, direct_messages, drive_names, drive_read, drive_text, written_to
 from scoring import Checkpoint, Result
 
 HEADER = ["number", "customer", "amount", "credit", "received", "status"]
@@ -15,9 +15,13 @@ def told(who: str, beginning: str) -> bool:
     return any(m["author"] == who and beginning in m["text"] for m in direct_messages(who))
 
 
-@grader
 def the_owners_were_asked() -> bool:
     return all(told(who, beginning) for who, beginning in facts()["told"].items())
+
+
+@grader
+def nobody_else_was_asked() -> bool:
+    return the_owners_were_asked() and set(written_to()) <= set(facts()["may_be_asked"])
 
 
 def cents(text: str) -> int | None:
@@ -105,7 +109,7 @@ def grade_checkpoints(trajectory: str = "") -> Result:
     odd = int(odd_one_is_right("credited")) + int(odd_one_is_right("partly"))
     return Result(
         [
-            Checkpoint(1, int(the_owners_were_asked())),
+            Checkpoint(1, int(nobody_else_was_asked())),
             Checkpoint(1, int(every_invoice_is_listed())),
             Checkpoint(2, 2 * int(plain_ones_are_right())),
             Checkpoint(1, int(those_paid_in_two_lines_are_right())),

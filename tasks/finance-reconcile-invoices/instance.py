@@ -111,6 +111,7 @@ def make(rng: random.Random) -> Made:
             "odd": {"credited": credited["number"], "partly": partly["number"]},
             "often": [i["number"] for i in invoices if i["kind"] in ("double", "halves")],
             "told": {knows: _answer(direct), heir: _answer(by_way)},
+            "may_be_asked": [knows, handed_over, heir, "david_wong"],
             "total": sum(_cents(row) for row in rows.values()),
             "twice": twice.partition(",")[0],
             "transactions": sorted({line.partition(",")[0] for line in payments}),

@@ -83,10 +83,11 @@ def filled_in(known: bool) -> bool:
 
 @grader
 def the_new_colleague_was_greeted() -> bool:
-    """With both names; the others who start weren't written to."""
+    """With both names; nobody was written to who has nothing to do with it, such as the others who start."""
     texts = [m["text"].casefold() for m in direct_messages(facts()["person"]) if m["author"] == AGENT]
     greeted = any(facts()["first"] in text and facts()["buddy_name"].casefold() in text for text in texts)
-    return greeted and not set(written_to()) & set(facts()["others"])
+    involved = {facts()[role] for role in ("person", "manager", "buddy", "keeper", "requester")}
+    return greeted and set(written_to()) <= involved
 
 
 def grade_checkpoints(trajectory: str = "") -> Result:

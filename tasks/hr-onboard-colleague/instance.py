@@ -151,6 +151,7 @@ def make(rng: random.Random) -> Made:
             "buddy_name": NAMES[buddy],
             "first": firsts[0],
             "keeper": keeper,
+            "requester": "chen_xinyi",
             "number": numbers[0],
             "room": filled["Private channel"],
             "wanted": wanted,

@@ -14,6 +14,7 @@ from office import (
     repo_file,
     repo_names,
     tags,
+    written_to,
 )
 from scoring import Checkpoint, Result
 
@@ -27,7 +28,9 @@ def told(who: str, words: str) -> bool:
 
 @grader
 def both_were_asked() -> bool:
-    return all(told(who, words) for who, words in facts()["told"].items())
+    """And nobody else."""
+    asked = all(told(who, words) for who, words in facts()["told"].items())
+    return asked and set(written_to()) <= set(facts()["told"])
 
 
 @grader
