@@ -16,6 +16,8 @@ from office_helpers import ServedOffice, served_office
 
 from tac_rl.errors import ConfigError
 from tac_rl.office.verbs import SERVICES, client_files, mcp_server
+from tac_rl.office.verbs.chat import Chat
+from tac_rl.office.verbs.forge import Forge
 from tac_rl.office.verbs.main import verbs_of
 from tac_rl.tasks import grading
 
@@ -71,6 +73,25 @@ def test_checkers_read_the_chat(kit: Path, office: ServedOffice):
     assert [(message["author"], message["text"]) for message in read[4]] == [("sarah_johnson", "just us")]
     assert read[5] == ["sarah_johnson", "theagentcompany"]
     assert read[6] == {"theagentcompany": ["owner"]}
+
+
+def test_checkers_read_who_was_written_to_and_who_is_where(kit: Path, office: ServedOffice):
+    everywhere = checked(kit, office.urls, "office.all_members()")
+    assert sorted(everywhere["board"]) == ["sarah_johnson", "theagentcompany"]
+    assert set(everywhere["general"]) > {"alex_turner", "mike_chen"}
+    # Mike has written to the agent, and has not been written to.
+    assert checked(kit, office.urls, "office.written_to()") == []
+    Chat(office.urls["chat"]).post("chat.postMessage", channel="@alex_turner", text="hello")
+    assert checked(kit, office.urls, "office.written_to()") == ["alex_turner"]
+
+
+def test_checkers_read_releases(kit: Path, office: ServedOffice):
+    forge = Forge(office.urls["forge"])
+    where = forge.of(forge.project("api-server"), "/releases")
+    forge.send("POST", where, tag_name="v9", ref="main", name="Nine", description="- all new")
+    wanted = [{"tag": "v9", "name": "Nine", "description": "- all new"}]
+    assert checked(kit, office.urls, "office.releases('api-server')") == wanted
+    assert checked(kit, office.urls, "office.releases('nowhere')") == []
 
 
 def test_checkers_read_a_whole_conversation(kit: Path, office: ServedOffice):

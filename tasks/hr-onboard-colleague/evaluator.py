@@ -3,13 +3,13 @@
 from common import facts, grader
 from office import (
     AGENT,
+    all_members,
     channel,
     direct_messages,
     drive_names,
     drive_read,
     drive_text,
     members,
-    rooms_of,
     written_to,
 )
 from scoring import Checkpoint, Result
@@ -40,9 +40,11 @@ def the_private_room_is_right() -> bool:
 @grader
 def the_channels_are_right() -> bool:
     """The new colleague is where the manager wants it, and the others who start are nowhere yet."""
-    rooms = set(rooms_of(facts()["person"])) - {facts()["room"]}
-    elsewhere = [set(rooms_of(other)) - EVERYBODYS for other in facts()["others"]]
-    return rooms - EVERYBODYS == set(facts()["wanted"]) and not any(elsewhere)
+    everywhere = all_members()
+    rooms = {room for room, people in everywhere.items() if facts()["person"] in people}
+    others = {other for room, people in everywhere.items() if room not in EVERYBODYS for other in people}
+    wanted = set(facts()["wanted"])
+    return rooms - EVERYBODYS - {facts()["room"]} == wanted and not others & set(facts()["others"])
 
 
 @grader

@@ -9,7 +9,7 @@ from verbs import chat as _chat
 from verbs import drive as _drive
 from verbs import forge as _forge
 from verbs import tracker as _tracker
-from verbs.http import Missing, Problem, Refused, Unreachable
+from verbs.http import Problem, Refused, Unreachable
 
 AGENT = _chat.USER
 """The agent's own account in the chat."""
@@ -123,15 +123,15 @@ def written_to(author=AGENT):
     return sorted(found - {author})
 
 
-@_reader(list)
-def rooms_of(person):
-    """The sorted names of the channels and private channels that somebody is in."""
-    chat = _chat_as(person)
-    try:
-        joined = chat.get("channels.list.joined", count=0)["channels"]
-    except Missing:  # So Rocket.Chat says that there are none.
-        joined = []
-    return sorted(room["name"] for room in joined + chat.get("groups.list", count=0)["groups"])
+@_reader(dict)
+def all_members():
+    """The usernames in each room that `channels` names: room -> list."""
+    chat = _chat_as(AGENT)
+    found = {}
+    for room in chat.rooms():
+        listed = chat.get(chat.of_room(room, "members"), roomId=room["_id"], count=0)["members"]
+        found[room["name"]] = [member["username"] for member in listed]
+    return found
 
 
 @_reader(list)
