@@ -56,8 +56,8 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
     )
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
-        office = await _office(config, (*packages, *heldout), stack, store.logs / "office.log")
         publisher, gateway = await _served_model(config, stack, store.logs)
+        office = await _office(config, (*packages, *heldout), gateway, stack, store.logs / "office.log")
         stack.push_async_callback(learner.stop)
         point = store.resume_point
         await learner.start(point.adapter)
@@ -90,8 +90,8 @@ async def evaluation(
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
-        office = await _office(config, (*packages, *heldout), stack, logs / "office.log")
         publisher, gateway = await _served_model(config, stack, logs)
+        office = await _office(config, (*packages, *heldout), gateway, stack, logs / "office.log")
         await publisher.restore(adapter, number)
         yield Attempts(config, packages, heldout, _workshop(config, provider, gateway, office)), number
 
@@ -113,14 +113,15 @@ async def single_attempt(
     config = config.model_copy(update={"agent": config.agent.model_copy(update={"name": agent})})
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
-        office = await _office(config, [package], stack, None)
         gateway, version = None, BASE_VERSION
-        if _agent_for(config)(package).uses_model:
+        colleagues_ask = bool(package.services) and config.office.colleagues.mind == "engine"
+        if _agent_for(config)(package).uses_model or colleagues_ask:
             logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
             publisher, gateway = await _served_model(config, stack, logs)
             if run is not None:
                 adapter, version = _adapter_of(run, None)
                 await publisher.restore(adapter, version)
+        office = await _office(config, [package], gateway, stack, None)
         workshop = _workshop(config, provider, gateway, office)
         plan = Attempts(config, [package], [], workshop).plan(
             package, seed, version=version, temperature=temperature
@@ -190,12 +191,21 @@ async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) ->
 
 
 async def _office(
-    config: RunConfig, packages: Sequence[Package], stack: AsyncExitStack, log: Path | None
+    config: RunConfig,
+    packages: Sequence[Package],
+    gateway: Gateway | None,
+    stack: AsyncExitStack,
+    log: Path | None,
 ) -> Office | None:
     """Started; None where no package needs the company's services."""
     if not any(package.services for package in packages):
         return None
-    office = build_office(config.office, log=log, runtime_dir=config.sandbox.runtime_dir)
+    base_model = None
+    if gateway is not None and config.office.colleagues.mind == "engine":
+        base_model = gateway.base_model(context_limit=context_limit(config)).endpoint
+    office = build_office(
+        config.office, log=log, runtime_dir=config.sandbox.runtime_dir, base_model=base_model
+    )
     stack.push_async_callback(office.stop)
     await office.start()
     return office

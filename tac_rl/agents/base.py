@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from tac_rl.sandboxes.base import ExecResult, Sandbox
+from tac_rl.serving.endpoint import Endpoint
 
 
 class Ending(StrEnum):
@@ -18,16 +19,6 @@ class Ending(StrEnum):
     TIMED_OUT = "timed_out"
     AGENT_FAILED = "agent_failed"
     """It could not go on by its own doing: malformed calls past the limit, or its process failed."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An OpenAI-compatible chat endpoint for one rollout."""
-
-    base_url: str
-    """Ends in `/v1`."""
-    api_key: str
-    model: str
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 import aiohttp
 
-from tac_rl.agents.base import Ending, Endpoint
+from tac_rl.agents.base import Ending
 from tac_rl.errors import GatewayError
+from tac_rl.serving.endpoint import Endpoint
 
 _ENDINGS = {
     "context_length_exceeded": Ending.OUT_OF_CONTEXT,

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Generator, Sequence
 
-from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Endpoint, Workplace
+from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
 from tac_rl.errors import TaskError
+from tac_rl.serving.endpoint import Endpoint
 
 Demonstrator = Callable[[str], Generator[str, str, None]]
 """Given the instruction: yields one shell command at a time, and is sent what the command printed."""

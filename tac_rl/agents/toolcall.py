@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Endpoint, Workplace
+from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
 from tac_rl.agents.chat_client import ChatClient, ChatReply, EndOfWork
 from tac_rl.agents.prompt import SYSTEM_PROMPT, TOOLS, observation
 from tac_rl.errors import GatewayError
+from tac_rl.serving.endpoint import Endpoint
 
 CUT = "error: the reply was cut at the token limit"
 NOT_JSON = "error: the tool call is not valid JSON"

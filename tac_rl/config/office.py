@@ -11,8 +11,9 @@ from tac_rl.config.base import Section
 class ColleaguesSection(Section):
     """Who thinks for the colleagues that a task's scenario gives."""
 
-    mind: Literal["rules", "llm"] = "rules"
-    """`rules`: deterministic answers out of the scenario's facts. `llm`: a language model that plays them."""
+    mind: Literal["rules", "llm", "engine"] = "rules"
+    """`rules`: deterministic answers out of the scenario's facts. `llm`: a language model that plays them.
+    `engine`: the run's own engine plays them, with the base model; the company then needs no other service."""
     base_url: str | None = None
     """Of an OpenAI-compatible endpoint, ending in `/v1`, for `mind: llm`."""
     model: str | None = None

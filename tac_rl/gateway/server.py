@@ -1,9 +1,10 @@
 """The OpenAI-compatible server between every agent and the engine: one URL and one key per rollout.
 
-    /r/<id>/v1/chat/completions    /r/<id>/v1/models    /health
+    /r/<id>/v1/chat/completions    /r/<id>/v1/models    /base/v1/chat/completions    /health
 
-It listens on the loopback address only. Clients get OpenAI's error format for everything, also for
-unknown paths. After `close` a rollout's URL answers 410.
+Colleagues and judges find the base model under `/base` (`base_model.py`). It listens on the loopback address
+only. Clients get OpenAI's error format for everything, also for unknown paths. After `close` a rollout's URL
+answers 410.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from tac_rl.config.gateway import GatewaySection
 from tac_rl.errors import ConfigError, EngineError, GatewayError
+from tac_rl.gateway.base_model import BaseModel
 from tac_rl.gateway.protocol import ApiError, completion_body, models_body, parse_request
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.session import Recording, Session
@@ -38,6 +40,7 @@ class Gateway:
         self._config = config or GatewaySection()
         self._sessions: dict[str, Session] = {}
         self._closed: set[str] = set()
+        self._base_model: BaseModel | None = None
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -51,6 +54,7 @@ class Gateway:
         app = web.Application(middlewares=[_openai_errors], client_max_size=self._config.max_request_mb << 20)
         app.router.add_post("/r/{session}/v1/chat/completions", self._chat)
         app.router.add_get("/r/{session}/v1/models", self._models)
+        app.router.add_post("/base/v1/chat/completions", self._base_chat)
         app.router.add_get("/health", self._health)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await runner.setup()
@@ -107,6 +111,23 @@ class Gateway:
         self._sessions[session.id] = session
         return session
 
+    def base_model(self, *, context_limit: int) -> BaseModel:
+        """An endpoint on the base model for whoever is no rollout; it lasts as long as the gateway.
+
+        `context_limit` is in tokens, prompt and reply together.
+        """
+        if self._runner is None:
+            raise GatewayError("the gateway is not running; call start() before base_model()")
+        if self._base_model is None:
+            self._base_model = BaseModel(
+                self._engine,
+                self._renderer,
+                url=f"{self.url}/base/v1",
+                context_limit=context_limit,
+                call_timeout_s=self._config.call_timeout_s,
+            )
+        return self._base_model
+
     async def close(self, session: Session) -> Recording:
         """End a session (calls in flight are given up) and hand out what it recorded."""
         if self._sessions.pop(session.id, None) is not None:
@@ -120,18 +141,12 @@ class Gateway:
             if session_id in self._closed:
                 raise ApiError(410, "this rollout is over; its endpoint is closed", code="rollout_closed")
             raise ApiError(404, "there is no such rollout", code="rollout_not_found")
-        if not session.accepts(request.headers.get("Authorization", "")):
-            raise ApiError(
-                401, "wrong or missing API key", code="invalid_api_key", kind="authentication_error"
-            )
+        _authenticate(session, request)
         return session
 
     async def _chat(self, request: web.Request) -> web.Response:
         session = self._session_of(request)
-        try:
-            body = json.loads(await request.read())
-        except (ValueError, RecursionError) as error:
-            raise ApiError.invalid(f"the request body is not JSON: {error}") from error
+        body = await _json_of(request)
         try:
             call = await session.complete(parse_request(body))
         except (ApiError, RecursionError):
@@ -152,6 +167,12 @@ class Gateway:
                 len(call.completion_ids),
             )
         )
+
+    async def _base_chat(self, request: web.Request) -> web.Response:
+        if self._base_model is None:
+            raise ApiError(404, "this gateway serves the base model to nobody")
+        _authenticate(self._base_model, request)
+        return _json(await self._base_model.complete(await _json_of(request)))
 
     async def _models(self, request: web.Request) -> web.Response:
         return _json(models_body([self._session_of(request).endpoint.model]))
@@ -181,6 +202,18 @@ async def _openai_errors(request: web.Request, handler: _Handler) -> web.StreamR
     except Exception as error:
         log.exception("gateway: a call failed")
         return _error(ApiError(500, f"{type(error).__name__}: {error}", kind="server_error"))
+
+
+def _authenticate(door: Session | BaseModel, request: web.Request) -> None:
+    if not door.accepts(request.headers.get("Authorization", "")):
+        raise ApiError(401, "wrong or missing API key", code="invalid_api_key", kind="authentication_error")
+
+
+async def _json_of(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.read())
+    except (ValueError, RecursionError) as error:
+        raise ApiError.invalid(f"the request body is not JSON: {error}") from error
 
 
 def _error(error: ApiError) -> web.Response:

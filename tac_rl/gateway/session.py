@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from tac_rl.agents.base import Endpoint
 from tac_rl.errors import EngineError
 from tac_rl.gateway.messages import extend_digest, history_digests, normalise
 from tac_rl.gateway.protocol import ApiError, ChatRequest, reply_message
@@ -17,6 +16,7 @@ from tac_rl.gateway.recording import Call, CallRecord, Recording, record
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.toolcalls import Reply, parse_reply
 from tac_rl.serving.base import Completion, Engine, Sampling
+from tac_rl.serving.endpoint import Endpoint
 
 __all__ = ["CallRecord", "Recording", "Session"]
 

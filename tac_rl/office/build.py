@@ -11,19 +11,25 @@ from tac_rl.office.external import ExternalOffice
 from tac_rl.office.process import EmbeddedOffice, Office
 from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.sweep import sweep
+from tac_rl.serving.endpoint import Endpoint
 
 MEMORY = Path("/dev/shm")
 """Linux's file system in memory."""
 
 
 def build_office(
-    section: OfficeSection, *, log: Path | None = None, runtime_dir: Path | None = None
+    section: OfficeSection,
+    *,
+    log: Path | None = None,
+    runtime_dir: Path | None = None,
+    base_model: Endpoint | None = None,
 ) -> Office:
-    """Not started yet. `log`: for the office's own messages; `runtime_dir`: as in the section `sandbox`."""
+    """Not started yet. `log`: for the office's own messages; `runtime_dir`: as in the section `sandbox`;
+    `base_model`: plays the colleagues where the config says `mind: engine`."""
     base = runtime.runtime_base(runtime_dir) / runtime.identity(os.getpid())
     if section.mode == "external":
         return ExternalOffice(section, base / f"commands-{secrets.token_hex(3)}")
-    return EmbeddedOffice(section, base, tenants=_memory(section) or base, log=log)
+    return EmbeddedOffice(section, base, tenants=_memory(section) or base, log=log, base_model=base_model)
 
 
 def _memory(section: OfficeSection) -> Path | None:

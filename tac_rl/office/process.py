@@ -17,13 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from tac_rl.config.office import OfficeSection
-from tac_rl.errors import OfficeError, OverlayError
+from tac_rl.config.office import ColleaguesSection, OfficeSection
+from tac_rl.errors import ConfigError, OfficeError, OverlayError
 from tac_rl.office import wire
 from tac_rl.office.overlay import Overlay
 from tac_rl.office.verbs import sandbox_files
 from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.launch import last_line
+from tac_rl.serving.endpoint import Endpoint
 
 _END_SECONDS = 10.0
 
@@ -68,9 +69,21 @@ class Office(Protocol):
 class EmbeddedOffice:
     """A process of ours that serves every tenant."""
 
-    def __init__(self, section: OfficeSection, base: Path, *, tenants: Path, log: Path | None = None) -> None:
-        """`base`, `tenants`: runtime folders of this process, swept when it is dead; `log`: for messages."""
+    def __init__(
+        self,
+        section: OfficeSection,
+        base: Path,
+        *,
+        tenants: Path,
+        log: Path | None = None,
+        base_model: Endpoint | None = None,
+    ) -> None:
+        """`base`, `tenants`: runtime folders of this process, swept when it is dead; `log`: for messages.
+
+        `base_model`: who plays the colleagues where the config says `mind: engine`.
+        """
         self._section = section
+        self._base_model = base_model
         self._log = log
         self._base = base
         self._tenants = tenants
@@ -85,7 +98,7 @@ class EmbeddedOffice:
                 await self._stop()
                 if not self.commands.is_dir():
                     write_commands(self.commands)
-                process = _Process(self._section, self._log, self._tenants)
+                process = _Process(self._section, self._log, self._tenants, self._base_model)
                 self._process = process
                 await process.ready(self._section.start_seconds)
 
@@ -172,13 +185,15 @@ def write_commands(folder: Path) -> None:
 class _Process:
     """One office process: requests by id, answered in any order."""
 
-    def __init__(self, section: OfficeSection, log: Path | None, base: Path) -> None:
+    def __init__(
+        self, section: OfficeSection, log: Path | None, base: Path, base_model: Endpoint | None
+    ) -> None:
         self._folder = base / f"office-{secrets.token_hex(3)}"
         self._folder.mkdir(parents=True, mode=0o700)
         settings = {
             "folder": str(self._folder),
             "snapshots": str(section.snapshots) if section.snapshots else None,
-            "colleagues": section.colleagues.model_dump(mode="json"),
+            "colleagues": self._colleagues(section.colleagues, base_model).model_dump(mode="json"),
         }
         self._stream, theirs = socket.socketpair()
         command = [sys.executable, "-m", "tac_rl.office.server", str(theirs.fileno()), str(os.getpid())]
@@ -198,6 +213,20 @@ class _Process:
         self._sending = threading.Lock()
         self.dead = False
         threading.Thread(target=self._read, name="office", daemon=True).start()
+
+    def _colleagues(self, section: ColleaguesSection, base_model: Endpoint | None) -> ColleaguesSection:
+        """`mind: engine` spelt out as the language model that it is; its key is in a file, where no `ps` shows it."""
+        if section.mind != "engine":
+            return section
+        if base_model is None:
+            raise ConfigError(
+                "office.colleagues.mind: engine needs an engine, and none runs here; use rules, or llm with a base_url"
+            )
+        key = self._folder / "base-model-key"
+        with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(base_model.api_key)
+        where = {"base_url": base_model.base_url, "model": base_model.model, "api_key_file": key}
+        return section.model_copy(update={"mind": "llm", **where})
 
     async def ready(self, seconds: float) -> None:
         try:

@@ -218,6 +218,10 @@ def check_colleagues(tenant: Tenant, colleagues: Mapping[str, ColleagueOverlay])
 def _make_mind(section: ColleaguesSection) -> Mind:
     if section.mind == "rules":
         return RuleMind()
+    if section.mind == "engine":
+        raise ConfigError(
+            "office.colleagues: `mind: engine` needs a run's engine, and none runs here; use rules or llm"
+        )
     if section.base_url is None or section.model is None:
         raise ConfigError("office.colleagues: `mind: llm` needs base_url and model")
     key = ""
