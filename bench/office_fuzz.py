@@ -10,8 +10,11 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +26,47 @@ from tac_rl.office.base import (
     TRACKER_KEY,
     ServiceName,
 )
+from tac_rl.serving import guard
 
 CHECKS = "not_a_server_error,response_schema_conformance,status_code_conformance,content_type_conformance"
 PHASES = "coverage,fuzzing"
 LIMIT_S = 1800
+START_LIMIT_S = 60
 
 
-def serve(folder: Path) -> tuple[subprocess.Popen[str], dict[str, str]]:
-    """An office as a person starts it, on free ports; its addresses by service."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tac_rl.office", "serve", "--snapshot", "bare", "--port-base", "0"],
-        stdout=subprocess.PIPE,
-        stderr=(folder / "office.log").open("w"),
-        text=True,
-    )
-    assert process.stdout is not None
-    urls: dict[str, str] = {}
-    for line in process.stdout:
-        name, address, *_ = line.split()
-        if address.startswith("http"):
-            urls[name] = address
-        if len(urls) == len(ServiceName):
-            return process, urls
-    raise SystemExit(f"the office did not start:\n{(folder / 'office.log').read_text()}")
+@contextmanager
+def serving(folder: Path) -> Iterator[dict[str, str]]:
+    """An office as a person starts it, on free ports: its addresses by service. It ends with its caller."""
+    log = folder / "office.log"
+    command = ["-m", "tac_rl.office", "serve", "--snapshot", "bare", "--port-base", "0"]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, guard.__file__, sys.executable, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
+    assert process.stdin is not None and process.stdout is not None
+    too_late = threading.Timer(START_LIMIT_S, process.stdin.close)
+    too_late.start()
+    try:
+        urls: dict[str, str] = {}
+        for line in process.stdout:
+            name, address, *_ = line.split()
+            if address.startswith("http"):
+                urls[name] = address
+            if len(urls) == len(ServiceName):
+                break
+        else:
+            raise SystemExit(f"the office did not start:\n{log.read_text()}")
+        too_late.cancel()
+        yield urls
+    finally:
+        too_late.cancel()
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(20)
 
 
 def credentials(service: str, url: str) -> list[str]:
@@ -65,11 +86,16 @@ def credentials(service: str, url: str) -> list[str]:
     return []
 
 
-def fuzz(service: str, url: str, examples: int, seed: int, folder: Path) -> dict[str, Any]:
-    """One run of schemathesis over a service's document."""
+def fuzz(
+    service: str, url: str, examples: int, seed: int, folder: Path, *, phases: str = PHASES
+) -> dict[str, Any]:
+    """One run of schemathesis over a service's document: how many requests, and which checks failed.
+
+    `said` is the end of its output where it could not get through without a check having failed.
+    """
     report = folder / f"{service}-{seed}-{examples}.ndjson"
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json"]
-    command += ["--checks", CHECKS, "--phases", PHASES, "--max-examples", str(examples), "--seed", str(seed)]
+    command += ["--checks", CHECKS, "--phases", phases, "--max-examples", str(examples), "--seed", str(seed)]
     command += ["--report", "ndjson", "--report-ndjson-path", str(report), "--generation-database", "none"]
     command += [
         "--continue-on-failure",
@@ -105,6 +131,23 @@ def fuzz(service: str, url: str, examples: int, seed: int, folder: Path) -> dict
     }
 
 
+def many(service: str, url: str, requests: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Runs over a service's document until at least `requests` were made: the line to print."""
+    started, total, failed, examples = time.monotonic(), 0, 0, 10
+    which: set[str] = set()
+    while total < requests:
+        found = fuzz(service, url, examples, seed, folder)
+        total, failed = total + found["requests"], failed + found["failed"]
+        which |= set(found["which"])
+        if not found["requests"] or found["said"]:
+            raise SystemExit(f"{service}: schemathesis did not get through:\n{found['said']}")
+        # The next round makes what is missing, from other random numbers.
+        examples = max(10, int(examples * (requests - total) / found["requests"]) + 1)
+        seed += 1
+    line = {"bench": "office_fuzz", "service": service, "requests": total, "failed": failed}
+    return {**line, "which": sorted(which), "seconds": round(time.monotonic() - started, 1)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--requests", type=int, default=10_000, help="at least so many of each service")
@@ -113,27 +156,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tac-rl-fuzz-") as temporary:
         folder = Path(temporary)
-        process, urls = serve(folder)
-        try:
+        with serving(folder) as urls:
             for service in args.service:
-                started, total, failed = time.monotonic(), 0, 0
-                which: set[str] = set()
-                seed, examples = args.seed, 10
-                while total < args.requests:
-                    found = fuzz(service, urls[service], examples, seed, folder)
-                    total, failed = total + found["requests"], failed + found["failed"]
-                    which |= set(found["which"])
-                    if not found["requests"]:
-                        raise SystemExit(f"{service}: schemathesis made no request:\n{found['said']}")
-                    # The next round makes what is missing, from other random numbers.
-                    examples = max(10, int(examples * (args.requests - total) / found["requests"]) + 1)
-                    seed += 1
-                line = {"bench": "office_fuzz", "service": service, "requests": total, "failed": failed}
-                seconds = round(time.monotonic() - started, 1)
-                print(json.dumps({**line, "which": sorted(which), "seconds": seconds}), flush=True)
-        finally:
-            process.terminate()
-            process.wait(20)
+                print(json.dumps(many(service, urls[service], args.requests, args.seed, folder)), flush=True)
 
 
 if __name__ == "__main__":
