@@ -29,7 +29,9 @@ from tac_rl.sandboxes.base import SandboxProvider
 from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.serving.base import BASE_VERSION
 from tac_rl.serving.build import build_engine, choose_engine
+from tac_rl.serving.hardware import shares_accelerator
 from tac_rl.serving.publishing import Publisher
+from tac_rl.serving.vllm_engine import VllmEngine
 from tac_rl.tac.packages import package_loader
 from tac_rl.tasks.company import with_overlay
 from tac_rl.tasks.contract import Package
@@ -187,7 +189,8 @@ async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) ->
     gateway = Gateway(engine, Renderer.from_path(config.model), config.gateway)
     stack.push_async_callback(gateway.stop)
     await gateway.start()
-    return Publisher(engine, config.engine.publish), gateway
+    sleeper = engine if isinstance(engine, VllmEngine) and shares_accelerator(config.engine) else None
+    return Publisher(engine, config.engine.publish, sleeper=sleeper), gateway
 
 
 async def _office(

@@ -92,9 +92,10 @@ class TrainingLoop:
         self.store.enter("learner")
         trainable = self._trainable(groups)
         with clock("learner"):
-            step = await self.learner.step(
-                trainable, self.version + 1, self.store.adapter_path(self.version + 1)
-            )
+            async with self.publisher.resting():  # on one GPU, engine and learner take turns
+                step = await self.learner.step(
+                    trainable, self.version + 1, self.store.adapter_path(self.version + 1)
+                )
         if step.skipped:
             self.store.event("step_skipped", step.skipped, iteration=n)
         self.store.record_version(self.version + 1, step.adapter, step.metrics)

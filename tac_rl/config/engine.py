@@ -67,6 +67,9 @@ class EngineSection(Section):
     """Longest time one request may take, waiting included."""
     start_timeout_s: float = Field(default=240.0, gt=0)
     """Longest time until the engine answers."""
+    time_sharing: Literal["auto", "on", "off"] = "auto"
+    """With vLLM: its weights sleep in the host's memory while the learner steps, and requests wait. `auto`: where
+    engine and learner have one GPU between them."""
     vllm: VllmSection = VllmSection()
     """The managed vLLM server."""
     publish: PublishSection = PublishSection()

@@ -86,3 +86,15 @@ class Engine(Protocol):
         ...
 
     async def stop(self) -> None: ...
+
+
+class SleepingEngine(Engine, Protocol):
+    """An engine that can give the accelerator's memory back for a while."""
+
+    async def sleep(self) -> None:
+        """Finish what is in flight; requests wait until `wake`. After an `EngineError` it must be started anew."""
+        ...
+
+    async def wake(self) -> None:
+        """Serve again, with the same versions. After an `EngineError` it must be started anew."""
+        ...

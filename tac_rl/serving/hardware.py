@@ -1,9 +1,12 @@
 """What this machine offers for serving, found out without importing torch or vLLM."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from pathlib import Path
+
+from tac_rl.config.engine import EngineSection
 
 _LOOK_SECONDS = 30
 
@@ -13,16 +16,35 @@ def has_gpu() -> bool:
     return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd")) or _nvidia_smi_lists_one()
 
 
+def count_gpus() -> int:
+    """GPUs that this process may use: those that CUDA_VISIBLE_DEVICES names, where it does."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and has_gpu():
+        return len([name for name in visible.split(",") if name.strip()])
+    return max(_nvidia_smi_lists(), int(has_gpu()))
+
+
+def shares_accelerator(config: EngineSection) -> bool:
+    """Whether engine and learner take turns on one accelerator."""
+    if config.time_sharing == "auto":
+        return count_gpus() == 1
+    return config.time_sharing == "on"
+
+
 def _nvidia_smi_lists_one() -> bool:
     """For containers and WSL, whose device files are elsewhere."""
+    return _nvidia_smi_lists() > 0
+
+
+def _nvidia_smi_lists() -> int:
     program = shutil.which("nvidia-smi")
     if program is None:
-        return False
+        return 0
     try:
         answer = subprocess.run([program, "-L"], capture_output=True, timeout=_LOOK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.returncode == 0 and b"GPU" in answer.stdout
+        return 0
+    return answer.stdout.count(b"GPU ") if answer.returncode == 0 else 0
 
 
 def has_vllm(python: Path | None) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tac_rl.config.engine import PublishSection
 from tac_rl.errors import AdapterError, EngineError, PublishError
-from tac_rl.serving.base import BASE_VERSION, Engine, Probe, PublishReport, Sampling
+from tac_rl.serving.base import BASE_VERSION, Engine, Probe, PublishReport, Sampling, SleepingEngine
 
 PROBE_FILE = "probe.json"
 
@@ -51,9 +51,19 @@ class Publisher:
     the newest and nobody holds it. The base (version 0) stays.
     """
 
-    def __init__(self, engine: Engine, config: PublishSection | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        config: PublishSection | None = None,
+        *,
+        sleeper: SleepingEngine | None = None,
+    ) -> None:
+        """`sleeper`: the same engine, where it shares an accelerator with the learner."""
         self._engine = engine
         self._config = config or PublishSection()
+        self._sleeper = sleeper
+        self._proof: tuple[tuple[int, ...], tuple[float, ...]] | None = None
+        """The current version's probe, and what the engine answered to it when it was published."""
         self._leases: Counter[int] = Counter()
         self._current = BASE_VERSION
         self._retiring: set[int] = set()
@@ -94,8 +104,37 @@ class Publisher:
                 await self._engine.retire(version)
             raise
         self._current = version
+        self._proof = (probe.token_ids, after)
         await self._retire_unused()
         return report
+
+    @asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """Around a learner's step: the engine sleeps meanwhile, where the two share an accelerator.
+
+        Awake again it must answer the current version's probe as before. Where sleeping or waking fails the engine
+        is stopped, and says so at its next `check`: whoever needs it starts it anew, as after any other death.
+        """
+        if self._sleeper is None:
+            yield
+            return
+        with suppress(EngineError):
+            await self._sleeper.sleep()
+        try:
+            yield
+        finally:
+            with suppress(EngineError):
+                await self._sleeper.wake()
+                await self._prove_again()
+
+    async def _prove_again(self) -> None:
+        if self._proof is None:
+            return
+        token_ids, before = self._proof
+        after = await self._engine.score(token_ids, self._current)
+        if not _largest_difference(before, after) <= self._config.tolerance:
+            await self._engine.stop()
+            raise PublishError(f"version {self._current} came back changed from the engine's sleep")
 
     async def restore(self, adapter: Path | None, version: int) -> PublishReport | None:
         """Serve `version` with an engine that was just (re)started: a resumed run, or one whose engine died.
@@ -105,6 +144,7 @@ class Publisher:
         """
         self._leases = Counter()
         self._current = BASE_VERSION
+        self._proof = None
         return None if adapter is None else await self.publish(adapter, version)
 
     def _prove(

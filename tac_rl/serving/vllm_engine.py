@@ -2,12 +2,16 @@
 
 Each policy version is loaded under a name and from a path of its own, because vLLM's prefix cache has
 served stale results for a name that was loaded again. Requests carry token ids both ways.
+
+On an accelerator that the learner uses too the server sleeps in between (level 1: its weights in the host's memory,
+its KV cache dropped). Adapters are loaded anew, under new names, when it wakes: they have come back corrupt.
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 
@@ -16,15 +20,26 @@ from tac_rl.errors import AdapterError, EngineError
 from tac_rl.serving.adapters import check_adapter
 from tac_rl.serving.base import BASE_VERSION, Completion, Sampling
 from tac_rl.serving.model_folder import linear_shapes
+from tac_rl.serving.turns import Gate
 from tac_rl.serving.vllm_server import BASE_NAME, VllmServer
 
 _CHECK_SECONDS = 10.0
 _REASONS = {"stop": "stop", "length": "length"}
 
 
-def adapter_name(version: int) -> str:
-    """The name under which the server knows a policy version."""
-    return BASE_NAME if version == BASE_VERSION else f"policy-v{version:04d}"
+def adapter_name(version: int, wakes: int = 0) -> str:
+    """The name under which the server knows a policy version, after it was woken so many times."""
+    if version == BASE_VERSION:
+        return BASE_NAME
+    return f"policy-v{version:04d}" + (f"-w{wakes}" if wakes else "")
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """How the server knows a version."""
+
+    name: str
+    path: Path
 
 
 class VllmEngine:
@@ -47,13 +62,15 @@ class VllmEngine:
         self._server: VllmServer | None = None
         self._session: aiohttp.ClientSession | None = None
         self._shapes: dict[str, tuple[int, int]] = {}
-        self._versions = {BASE_VERSION}
+        self._loaded: dict[int, _Loaded] = {}
+        self._gate = Gate()
+        self._wakes = 0
         self._calls: set[asyncio.Task[dict[str, Any]]] = set()
         self._dead = "the engine is not started"
 
     async def start(self) -> None:
         await self.stop()
-        self._versions = {BASE_VERSION}
+        self._loaded, self._gate, self._wakes = {}, Gate(), 0
         self._shapes = linear_shapes(self.model_path)
         server = VllmServer(self.model_path.resolve(), self._config, self._logs, self._on_death)
         await server.start()
@@ -130,30 +147,68 @@ class VllmEngine:
             raise AdapterError(
                 f"{path}: rank {spec.rank} is above engine.vllm.max_lora_rank={self._config.vllm.max_lora_rank}"
             )
-        body = {"lora_name": adapter_name(version), "lora_path": str(path)}
-        try:
-            await self._call("POST", "/v1/load_lora_adapter", body, self._config.request_timeout_s)
-        except _Refused as error:
-            raise AdapterError(f"{path}: vLLM refused the adapter: {error}") from error
-        self._versions.add(version)
+        async with self._gate.request():
+            loaded = _Loaded(adapter_name(version, self._wakes), path)
+            try:
+                await self._load(loaded)
+            except _Refused as error:
+                raise AdapterError(f"{path}: vLLM refused the adapter: {error}") from error
+            self._loaded[version] = loaded
 
     async def retire(self, version: int) -> None:
-        if version == BASE_VERSION or version not in self._versions:
+        if version not in self._loaded:
             raise EngineError(
                 f"policy version {version} can't be retired; loaded: {sorted(self.loaded_versions())}"
             )
-        self._versions.discard(version)
-        body = {"lora_name": adapter_name(version)}
-        await self._call("POST", "/v1/unload_lora_adapter", body, self._config.request_timeout_s)
+        loaded = self._loaded.pop(version)
+        async with self._gate.request():
+            await self._unload(loaded)
 
     def loaded_versions(self) -> frozenset[int]:
-        return frozenset(self._versions)
+        return frozenset({BASE_VERSION, *self._loaded})
+
+    async def sleep(self) -> None:
+        """Finish what is in flight and give the accelerator's memory back; requests wait until `wake`.
+
+        `EngineError` where the server doesn't sleep within `request_timeout_s`; it is then stopped, which gives
+        the memory back too.
+        """
+        try:
+            async with asyncio.timeout(self._config.request_timeout_s):
+                await self._gate.close()
+            # mode=wait: the default aborts what another client may have in flight.
+            await self._call("POST", "/sleep?level=1&mode=wait", None, self._config.request_timeout_s)
+            await self._expect_sleeping(True)
+        except (EngineError, TimeoutError) as error:
+            await self._give_up(f"vLLM could not be put to sleep: {error or 'requests in flight did not end'}")
+
+    async def wake(self) -> None:
+        """Take the memory again, load every version anew, and let the waiting requests through.
+
+        `EngineError` where that fails; the server is then stopped, and `start` makes a new one.
+        """
+        try:
+            await self._call("POST", "/wake_up", None, self._config.request_timeout_s)
+            await self._expect_sleeping(False)
+            self._wakes += 1
+            for version, before in sorted(self._loaded.items()):
+                await self._unload(before)
+                loaded = _Loaded(adapter_name(version, self._wakes), before.path)
+                await self._load(loaded)
+                self._loaded[version] = loaded
+        except EngineError as error:
+            await self._give_up(f"vLLM could not be woken: {error}")
+        await self._gate.open()
 
     async def check(self) -> None:
         await self._call("GET", "/health", None, _CHECK_SECONDS)
 
     async def stop(self) -> None:
-        self._fail("the engine was stopped")
+        await self._end("the engine was stopped")
+
+    async def _end(self, reason: str) -> None:
+        self._fail(reason)
+        await self._gate.open()  # Whoever waits there is told the reason.
         session, self._session = self._session, None
         server, self._server = self._server, None
         if session is not None:
@@ -174,11 +229,30 @@ class VllmEngine:
     # Calls -------------------------------------------------------------------------------------------
 
     async def _complete(self, version: int, **body: Any) -> dict[str, Any]:
-        if not self._dead and version not in self.loaded_versions():
-            loaded = sorted(self.loaded_versions())
-            raise EngineError(f"policy version {version} is not loaded; loaded: {loaded}")
-        body["model"] = adapter_name(version)
-        return await self._call("POST", "/v1/completions", body, self._config.request_timeout_s)
+        async with self._gate.request():
+            # Named only now: the version may have been loaded anew, or retired, while this waited.
+            if not self._dead and version not in self.loaded_versions():
+                loaded = sorted(self.loaded_versions())
+                raise EngineError(f"policy version {version} is not loaded; loaded: {loaded}")
+            body["model"] = self._loaded[version].name if version in self._loaded else BASE_NAME
+            return await self._call("POST", "/v1/completions", body, self._config.request_timeout_s)
+
+    async def _load(self, loaded: _Loaded) -> None:
+        body = {"lora_name": loaded.name, "lora_path": str(loaded.path)}
+        await self._call("POST", "/v1/load_lora_adapter", body, self._config.request_timeout_s)
+
+    async def _unload(self, loaded: _Loaded) -> None:
+        body = {"lora_name": loaded.name}
+        await self._call("POST", "/v1/unload_lora_adapter", body, self._config.request_timeout_s)
+
+    async def _expect_sleeping(self, expected: bool) -> None:
+        answer = await self._call("GET", "/is_sleeping", None, _CHECK_SECONDS)
+        if answer.get("is_sleeping") is not expected:
+            raise EngineError(f"/is_sleeping answers {answer}")
+
+    async def _give_up(self, reason: str) -> NoReturn:
+        await self._end(reason)
+        raise EngineError(reason)
 
     async def _call(self, method: str, path: str, body: Any, limit_s: float) -> dict[str, Any]:
         """One HTTP call. Raises `EngineError`, at once where the server dies meanwhile."""

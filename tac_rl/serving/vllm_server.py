@@ -14,7 +14,7 @@ import aiohttp
 
 from tac_rl.config.engine import EngineSection
 from tac_rl.errors import EngineError
-from tac_rl.serving.hardware import has_gpu
+from tac_rl.serving.hardware import has_gpu, shares_accelerator
 from tac_rl.serving.logs import log_tail, open_log
 from tac_rl.serving.model_folder import context_length
 
@@ -70,6 +70,8 @@ def server_command(model_path: Path, port: int, config: EngineSection, *, gpu: b
         # The CPU build (0.32) dies when a request with a seed is prefilled in parts: it rewinds the request's
         # random generator, which CPU generators can't. Whole prompts need room in one batch.
         command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max(context, _CPU_BATCH))]
+    if shares_accelerator(config):
+        command += ["--enable-sleep-mode"]
     if vllm.enforce_eager or not gpu:
         command += ["--enforce-eager"]
     return command + list(vllm.extra_args)
@@ -85,6 +87,8 @@ def server_environment(config: EngineSection, api_key: str) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_CPU_KVCACHE_SPACE": str(config.vllm.cpu_kvcache_gb),
+        # Without it the server has no /sleep. It listens on the loopback address and wants a key.
+        **({"VLLM_SERVER_DEV_MODE": "1"} if shares_accelerator(config) else {}),
         **config.vllm.env,
     }
 
