@@ -205,7 +205,7 @@ async def _office(
         return None
     base_model = None
     if gateway is not None and config.office.colleagues.mind == "engine":
-        base_model = gateway.base_model(context_limit=context_limit(config)).endpoint
+        base_model = gateway.base_model(context_limit=context_limit(config))
     office = build_office(
         config.office, log=log, runtime_dir=config.sandbox.runtime_dir, base_model=base_model
     )

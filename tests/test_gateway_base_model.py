@@ -11,19 +11,19 @@ import aiohttp
 from gateway_fakes import ScriptedEngine, call_text, opened, qwen_style_tokenizer
 
 from tac_rl.errors import EngineError
-from tac_rl.gateway.base_model import BaseModel
 from tac_rl.serving.base import BASE_VERSION
+from tac_rl.serving.endpoint import Endpoint
 
 ROOT = Path(__file__).parents[1]
 ASKED = [{"role": "system", "content": "You are Sofia."}, {"role": "user", "content": "the budget?"}]
 
 
-async def ask(door: BaseModel, *, key: str | None = None, **fields: Any) -> tuple[int, dict[str, Any]]:
+async def ask(door: Endpoint, *, key: str | None = None, **fields: Any) -> tuple[int, dict[str, Any]]:
     """Status and body of one request."""
-    headers = {"Authorization": f"Bearer {door.endpoint.api_key if key is None else key}"}
-    body = {"model": door.endpoint.model, "messages": ASKED, **fields}
+    headers = {"Authorization": f"Bearer {door.api_key if key is None else key}"}
+    body = {"model": door.model, "messages": ASKED, **fields}
     async with aiohttp.ClientSession(headers=headers) as client:
-        async with client.post(f"{door.endpoint.base_url}/chat/completions", json=body) as answer:
+        async with client.post(f"{door.base_url}/chat/completions", json=body) as answer:
             return answer.status, await answer.json()
 
 
@@ -56,7 +56,7 @@ def test_its_key_is_its_own() -> None:
             assert gateway.base_model(context_limit=4096) is door
             for key in ("", "tac-wrong", session.endpoint.api_key):
                 assert (await ask(door, key=key))[0] == 401
-            assert not session.accepts(f"Bearer {door.endpoint.api_key}")
+            assert not session.accepts(f"Bearer {door.api_key}")
 
     asyncio.run(run())
 

@@ -2,33 +2,30 @@
 
     /r/<id>/v1/chat/completions    /r/<id>/v1/models    /base/v1/chat/completions    /health
 
-Colleagues and judges find the base model under `/base` (`base_model.py`). It listens on the loopback address
+Colleagues and judges find the base model under `/base` (`plain_model.py`). It listens on the loopback address
 only. Clients get OpenAI's error format for everything, also for unknown paths. After `close` a rollout's URL
 answers 410.
 """
 
 import asyncio
 import errno
-import json
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+import secrets
 
 from aiohttp import web
 
 from tac_rl.config.gateway import GatewaySection
 from tac_rl.errors import ConfigError, EngineError, GatewayError
-from tac_rl.gateway.base_model import BaseModel
+from tac_rl.gateway.http import json_answer, json_of, openai_errors, wrong_key
+from tac_rl.gateway.keys import accepts
+from tac_rl.gateway.plain_model import PlainModel
 from tac_rl.gateway.protocol import ApiError, completion_body, models_body, parse_request
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.session import Recording, Session
-from tac_rl.serving.base import Engine, Sampling
-
-log = logging.getLogger(__name__)
+from tac_rl.serving.base import BASE_VERSION, Engine, Sampling
+from tac_rl.serving.endpoint import Endpoint
 
 HOST = "127.0.0.1"
 _HEALTH_TIMEOUT_S = 10.0
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Gateway:
@@ -40,7 +37,7 @@ class Gateway:
         self._config = config or GatewaySection()
         self._sessions: dict[str, Session] = {}
         self._closed: set[str] = set()
-        self._base_model: BaseModel | None = None
+        self._base: tuple[PlainModel, Endpoint] | None = None
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -51,7 +48,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen; raises `ConfigError` where the configured port is taken."""
-        app = web.Application(middlewares=[_openai_errors], client_max_size=self._config.max_request_mb << 20)
+        app = web.Application(middlewares=[openai_errors], client_max_size=self._config.max_request_mb << 20)
         app.router.add_post("/r/{session}/v1/chat/completions", self._chat)
         app.router.add_get("/r/{session}/v1/models", self._models)
         app.router.add_post("/base/v1/chat/completions", self._base_chat)
@@ -111,22 +108,25 @@ class Gateway:
         self._sessions[session.id] = session
         return session
 
-    def base_model(self, *, context_limit: int) -> BaseModel:
+    def plain_model(self, version: int, name: str, *, context_limit: int) -> PlainModel:
+        """A version for callers of our own process that are no rollout; see `PlainModel`."""
+        return PlainModel(
+            self._engine, self._renderer, version, name, context_limit, self._config.call_timeout_s
+        )
+
+    def base_model(self, *, context_limit: int) -> Endpoint:
         """An endpoint on the base model for whoever is no rollout; it lasts as long as the gateway.
 
+        Always the base: a colleague doesn't change its mind because the policy learnt something.
         `context_limit` is in tokens, prompt and reply together.
         """
         if self._runner is None:
             raise GatewayError("the gateway is not running; call start() before base_model()")
-        if self._base_model is None:
-            self._base_model = BaseModel(
-                self._engine,
-                self._renderer,
-                url=f"{self.url}/base/v1",
-                context_limit=context_limit,
-                call_timeout_s=self._config.call_timeout_s,
-            )
-        return self._base_model
+        if self._base is None:
+            model = self.plain_model(BASE_VERSION, "base", context_limit=context_limit)
+            endpoint = Endpoint(f"{self.url}/base/v1", f"tac-{secrets.token_urlsafe(24)}", model.name)
+            self._base = model, endpoint
+        return self._base[1]
 
     async def close(self, session: Session) -> Recording:
         """End a session (calls in flight are given up) and hand out what it recorded."""
@@ -141,12 +141,13 @@ class Gateway:
             if session_id in self._closed:
                 raise ApiError(410, "this rollout is over; its endpoint is closed", code="rollout_closed")
             raise ApiError(404, "there is no such rollout", code="rollout_not_found")
-        _authenticate(session, request)
+        if not session.accepts(request.headers.get("Authorization", "")):
+            raise wrong_key()
         return session
 
     async def _chat(self, request: web.Request) -> web.Response:
         session = self._session_of(request)
-        body = await _json_of(request)
+        body = await json_of(request)
         try:
             call = await session.complete(parse_request(body))
         except (ApiError, RecursionError):
@@ -157,7 +158,7 @@ class Gateway:
         assert call.finish_reason is not None
         if request.transport is not None and not request.transport.is_closing():
             call.delivered = True
-        return _json(
+        return json_answer(
             completion_body(
                 f"chatcmpl-{session.id[:8]}-{call.index}",
                 session.endpoint.model,
@@ -169,13 +170,15 @@ class Gateway:
         )
 
     async def _base_chat(self, request: web.Request) -> web.Response:
-        if self._base_model is None:
+        if self._base is None:
             raise ApiError(404, "this gateway serves the base model to nobody")
-        _authenticate(self._base_model, request)
-        return _json(await self._base_model.complete(await _json_of(request)))
+        model, endpoint = self._base
+        if not accepts((endpoint.api_key,), request.headers.get("Authorization", "")):
+            raise wrong_key()
+        return json_answer(await model.complete(await json_of(request)))
 
     async def _models(self, request: web.Request) -> web.Response:
-        return _json(models_body([self._session_of(request).endpoint.model]))
+        return json_answer(models_body([self._session_of(request).endpoint.model]))
 
     async def _health(self, request: web.Request) -> web.Response:
         try:
@@ -185,40 +188,4 @@ class Gateway:
             raise ApiError(
                 503, f"the engine does not answer: {error}", code="engine_failed", kind="server_error"
             ) from error
-        return _json({"status": "ok", "engine": self._engine.kind, "sessions": len(self._sessions)})
-
-
-@web.middleware
-async def _openai_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Whatever goes wrong, the answer has OpenAI's error format."""
-    try:
-        return await handler(request)
-    except ApiError as error:
-        return _error(error)
-    except web.HTTPException as error:
-        return _error(ApiError(error.status, error.text or error.reason))
-    except RecursionError:
-        return _error(ApiError.invalid("the request is nested too deep"))
-    except Exception as error:
-        log.exception("gateway: a call failed")
-        return _error(ApiError(500, f"{type(error).__name__}: {error}", kind="server_error"))
-
-
-def _authenticate(door: Session | BaseModel, request: web.Request) -> None:
-    if not door.accepts(request.headers.get("Authorization", "")):
-        raise ApiError(401, "wrong or missing API key", code="invalid_api_key", kind="authentication_error")
-
-
-async def _json_of(request: web.Request) -> Any:
-    try:
-        return json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
-        raise ApiError.invalid(f"the request body is not JSON: {error}") from error
-
-
-def _error(error: ApiError) -> web.Response:
-    return _json(error.body, status=error.status, headers=error.headers)
-
-
-def _json(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.json_response(body, status=status, headers=headers)
+        return json_answer({"status": "ok", "engine": self._engine.kind, "sessions": len(self._sessions)})

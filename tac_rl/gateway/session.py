@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import hmac
 import itertools
 import secrets
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tac_rl.errors import EngineError
+from tac_rl.gateway.keys import accepts
 from tac_rl.gateway.messages import extend_digest, history_digests, normalise
 from tac_rl.gateway.protocol import ApiError, ChatRequest, reply_message
 from tac_rl.gateway.recording import Call, CallRecord, Recording, record
@@ -64,9 +64,8 @@ class Session:
         self._next_tool_call = itertools.count()
 
     def accepts(self, authorization: str) -> bool:
-        """Whether an `Authorization` header carries this session's key (compared in constant time)."""
-        expected = f"Bearer {self.endpoint.api_key}"
-        return hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), expected.encode())
+        """Whether an `Authorization` header carries this session's key."""
+        return accepts((self.endpoint.api_key,), authorization)
 
     async def complete(self, request: ChatRequest) -> Call:
         """Answer one chat request: the call, with its reply. Raises `ApiError` for every other answer."""

@@ -1,17 +1,15 @@
-"""The run's own engine for those who are no rollout: colleagues and judges talk to the base model.
+"""Chat completions for those who are no rollout: colleagues, judges, and users of `serve.py`.
 
 Nothing said here is recorded or trained on, and calls have nothing to do with one another: each history is
-rendered anew, sampled as its request asks, and forgotten. The weights are always those of `BASE_VERSION`, so
-that a colleague doesn't change its mind because the policy learnt something.
+rendered anew, sampled as its request asks, and forgotten.
 """
 
 import asyncio
 import hashlib
-import hmac
 import itertools
 import json
-import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tac_rl.errors import EngineError
@@ -26,31 +24,22 @@ from tac_rl.gateway.protocol import (
 )
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.toolcalls import Reply, parse_reply
-from tac_rl.serving.base import BASE_VERSION, Engine, Sampling
-from tac_rl.serving.endpoint import Endpoint
-
-MODEL = "base"
-"""The model's name at this endpoint."""
+from tac_rl.serving.base import Engine, Sampling
 
 
-class BaseModel:
-    """Made by `Gateway.base_model`; callers see only its `endpoint`."""
+@dataclass(frozen=True)
+class PlainModel:
+    """One policy version as any OpenAI-compatible server offers a model."""
 
-    def __init__(
-        self, engine: Engine, renderer: Renderer, *, url: str, context_limit: int, call_timeout_s: float
-    ) -> None:
-        """`context_limit`: tokens of prompt and reply together."""
-        self.endpoint = Endpoint(url, f"tac-{secrets.token_urlsafe(24)}", MODEL)
-        self._engine = engine
-        self._renderer = renderer
-        self._context_limit = context_limit
-        self._call_timeout_s = call_timeout_s
-        self._numbers = itertools.count()
-
-    def accepts(self, authorization: str) -> bool:
-        """Whether an `Authorization` header carries the key (compared in constant time)."""
-        expected = f"Bearer {self.endpoint.api_key}"
-        return hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), expected.encode())
+    engine: Engine
+    renderer: Renderer
+    version: int
+    name: str
+    """The model's name in answers."""
+    context_limit: int
+    """Tokens of prompt and reply together."""
+    call_timeout_s: float
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def complete(self, body: Any) -> dict[str, Any]:
         """Answer one chat request; `ApiError` for every other answer."""
@@ -58,17 +47,17 @@ class BaseModel:
         prompt_ids = self._prompt_ids(request)
         sampling = self._sampling(body, request, prompt_ids)
         try:
-            async with asyncio.timeout(self._call_timeout_s):
-                completion = await self._engine.generate(prompt_ids, sampling, BASE_VERSION)
+            async with asyncio.timeout(self.call_timeout_s):
+                completion = await self.engine.generate(prompt_ids, sampling, self.version)
         except (EngineError, TimeoutError) as error:
-            reason = str(error) or f"no completion within {self._call_timeout_s:g} s"
+            reason = str(error) or f"no completion within {self.call_timeout_s:g} s"
             raise ApiError(503, reason, code="engine_failed", kind="server_error") from error
-        text = self._renderer.text(completion.token_ids)
+        text = self.renderer.text(completion.token_ids)
         reply = parse_reply(text) if request.tools_allowed else Reply(text.strip())
         finish_reason: FinishReason = "tool_calls" if reply.calls else "stop"
         return completion_body(
-            f"chatcmpl-base-{next(self._numbers)}",
-            MODEL,
+            f"chatcmpl-{self.name}-{next(self._numbers)}",
+            self.name,
             reply_message(reply, [next(self._numbers) for _ in reply.calls]),
             "length" if completion.finish_reason == "length" else finish_reason,
             len(prompt_ids),
@@ -77,10 +66,10 @@ class BaseModel:
 
     def _prompt_ids(self, request: ChatRequest) -> list[int]:
         messages = [normalise(raw, index) for index, raw in enumerate(request.messages)]
-        prompt_ids = self._renderer.prompt_ids(messages, request.tools)
-        if len(prompt_ids) >= self._context_limit:
+        prompt_ids = self.renderer.prompt_ids(messages, request.tools)
+        if len(prompt_ids) >= self.context_limit:
             raise ApiError.invalid(
-                f"the prompt has {len(prompt_ids)} tokens; the context holds {self._context_limit}, "
+                f"the prompt has {len(prompt_ids)} tokens; the context holds {self.context_limit}, "
                 "and the reply needs at least one",
                 "messages",
                 "context_length_exceeded",
@@ -89,7 +78,7 @@ class BaseModel:
 
     def _sampling(self, body: Mapping[str, Any], request: ChatRequest, prompt_ids: list[int]) -> Sampling:
         """As the request asks. Without a seed of its own, the same request gets the same answer all the same."""
-        room = self._context_limit - len(prompt_ids)
+        room = self.context_limit - len(prompt_ids)
         seed = body.get("seed")
         if not isinstance(seed, int):
             digest = hashlib.blake2b(json.dumps(prompt_ids).encode(), digest_size=4).digest()
@@ -98,7 +87,7 @@ class BaseModel:
             temperature=_number(body, "temperature", 1.0, least=0.0, most=100.0),
             top_p=_number(body, "top_p", 1.0, least=1e-6, most=1.0),
             max_tokens=min(room, request.max_tokens or room),
-            stop_token_ids=self._renderer.stop_token_ids,
+            stop_token_ids=self.renderer.stop_token_ids,
             seed=seed,
         )
 
