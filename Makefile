@@ -8,7 +8,7 @@ setup:
 	./setup.sh
 
 setup-dev:
-	./setup.sh --dev --vllm
+	./setup.sh --dev --vllm --openhands
 
 train: setup
 	$(PYTHON) tac_rl/train.py --config $(CONFIG)

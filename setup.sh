@@ -4,18 +4,20 @@
 #   ./setup.sh            the core: .venv, torch (CPU build where there is no GPU), bubblewrap and the tools of the tasks
 #   ./setup.sh --dev      and what tests, lint and benchmarks need
 #   ./setup.sh --vllm     and vLLM (the CPU build where there is no GPU)
+#   ./setup.sh --openhands   and OpenHands, in an environment of its own (.venv-openhands; needs Python 3.12 or newer)
 #
 # PYTHON=/path/to/python3.11+ chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-dev=0 vllm=0
+dev=0 vllm=0 openhands=0
 for argument in "$@"; do
   case "$argument" in
     --dev) dev=1 ;;
     --vllm) vllm=1 ;;
-    -h|--help) sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
-    *) echo "setup.sh: unknown option $argument (known: --dev --vllm)" >&2; exit 2 ;;
+    --openhands) openhands=1 ;;
+    -h|--help) sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    *) echo "setup.sh: unknown option $argument (known: --dev --vllm --openhands)" >&2; exit 2 ;;
   esac
 done
 
@@ -109,6 +111,11 @@ if [ $vllm = 1 ] && ! .venv/bin/python -c 'import vllm' 2>/dev/null; then
   else
     problems+=("no CPU build of vLLM for $(uname -s)-$(uname -m): engine vllm is not available")
   fi
+fi
+
+# 6. OpenHands.
+if [ $openhands = 1 ]; then
+  .venv/bin/python -m tac_rl.agents.openhands.environment || problems+=("OpenHands' environment could not be made: agent openhands is not available")
 fi
 
 say "Python $(.venv/bin/python -c 'import platform; print(platform.python_version())'), torch $(.venv/bin/python -c 'import torch; print(torch.__version__)'), bubblewrap $(bwrap --version 2>/dev/null | cut -d" " -f2 || echo missing)"

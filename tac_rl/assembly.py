@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tac_rl.agents.base import Agent, AgentStep
-from tac_rl.agents.factory import make_agent
+from tac_rl.agents.base import AgentStep
+from tac_rl.agents.factory import agent_maker, make_agent
+from tac_rl.agents.scripted import Demonstrator
 from tac_rl.config.run import RunConfig
 from tac_rl.curriculum.sampling import Curriculum
 from tac_rl.errors import ConfigError, RunError
@@ -68,12 +69,13 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
             store.record_publish(
                 report.version, seconds=report.seconds, shift=report.probe_shift, error=report.probe_error
             )
+        workshop = await _workshop(config, provider, gateway, office, stack, store.logs / "agent.log")
         store.record_timing(point.iteration, {"startup": time.monotonic() - started})
         yield TrainingLoop(
             config,
             store,
             Curriculum({p.name: p.difficulty for p in packages}, config.curriculum, config.seed),
-            Attempts(config, packages, heldout, _workshop(config, provider, gateway, office)),
+            Attempts(config, packages, heldout, workshop),
             learner,
             publisher,
         )
@@ -95,7 +97,8 @@ async def evaluation(
         publisher, gateway = await _served_model(config, stack, logs)
         office = await _office(config, (*packages, *heldout), gateway, stack, logs / "office.log")
         await publisher.restore(adapter, number)
-        yield Attempts(config, packages, heldout, _workshop(config, provider, gateway, office)), number
+        workshop = await _workshop(config, provider, gateway, office, stack, logs / "agent.log")
+        yield Attempts(config, packages, heldout, workshop), number
 
 
 async def single_attempt(
@@ -117,14 +120,14 @@ async def single_attempt(
         provider = _sandboxes(config, stack)
         gateway, version = None, BASE_VERSION
         colleagues_ask = bool(package.services) and config.office.colleagues.mind == "engine"
-        if _agent_for(config)(package).uses_model or colleagues_ask:
+        if make_agent(agent, config.agent, demonstrator=_oracle(package)).uses_model or colleagues_ask:
             logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
             publisher, gateway = await _served_model(config, stack, logs)
             if run is not None:
                 adapter, version = _adapter_of(run, None)
                 await publisher.restore(adapter, version)
         office = await _office(config, [package], gateway, stack, None)
-        workshop = _workshop(config, provider, gateway, office)
+        workshop = await _workshop(config, provider, gateway, office, stack, None)
         plan = Attempts(config, [package], [], workshop).plan(
             package, seed, version=version, temperature=temperature
         )
@@ -214,13 +217,22 @@ async def _office(
     return office
 
 
-def _workshop(
-    config: RunConfig, provider: SandboxProvider, gateway: Gateway | None, office: Office | None
+async def _workshop(
+    config: RunConfig,
+    provider: SandboxProvider,
+    gateway: Gateway | None,
+    office: Office | None,
+    stack: AsyncExitStack,
+    agent_log: Path | None,
 ) -> Workshop:
+    make = await stack.enter_async_context(
+        agent_maker(config.agent, log=agent_log, runtime_dir=config.sandbox.runtime_dir)
+    )
+
     return Workshop(
         sandboxes=provider,
         sandbox_limits=make_limits(config.sandbox),
-        agent_for=_agent_for(config),
+        agent_for=lambda package: make(_oracle(package)),
         gateway=gateway,
         context_limit=context_limit(config) if gateway is not None else DEFAULT_CONTEXT,
         office=office,
@@ -228,12 +240,8 @@ def _workshop(
     )
 
 
-def _agent_for(config: RunConfig) -> Callable[[Package], Agent]:
-    def agent_for(package: Package) -> Agent:
-        oracle = oracle_of(package) if isinstance(package, TaskPackage) else None
-        return make_agent(config.agent.name, config.agent, demonstrator=oracle)
-
-    return agent_for
+def _oracle(package: Package) -> Demonstrator | None:
+    return oracle_of(package) if isinstance(package, TaskPackage) else None
 
 
 def _adapter_of(run: Path, version: int | None) -> tuple[Path | None, int]:

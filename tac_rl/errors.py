@@ -62,5 +62,9 @@ class PublishError(EngineError):
     """An adapter was loaded, but the probe could not prove that it took effect."""
 
 
+class AgentWorkerError(InfrastructureError):
+    """The process that an agent works in could not be started, broke its protocol, or died."""
+
+
 class GatewayError(InfrastructureError):
     """The gateway could not serve a call that was well-formed."""

@@ -11,8 +11,9 @@ from gateway_fakes import ScriptedEngine, call_text, cut, opened, tiny_tokenizer
 from sandbox_helpers import in_sandbox
 
 from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Endpoint, Workplace
+from tac_rl.agents.calls import CUT, NOT_JSON
 from tac_rl.agents.prompt import SYSTEM_PROMPT, TOOLS, observation
-from tac_rl.agents.toolcall import CUT, NOT_JSON, ToolCallAgent
+from tac_rl.agents.toolcall import ToolCallAgent
 from tac_rl.errors import GatewayError, InfrastructureError, SandboxError
 from tac_rl.gateway.session import Recording, Session
 from tac_rl.sandboxes.base import ExecResult

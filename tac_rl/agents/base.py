@@ -21,6 +21,13 @@ class Ending(StrEnum):
     """It could not go on by its own doing: malformed calls past the limit, or its process failed."""
 
 
+ENDINGS_BY_CODE = {
+    "context_length_exceeded": Ending.OUT_OF_CONTEXT,
+    "max_calls_exceeded": Ending.OUT_OF_TURNS,
+}
+"""What the endpoint's error codes mean for an attempt; any other is a failure of ours."""
+
+
 @dataclass(frozen=True)
 class Workplace:
     """What is leased to one rollout: a sandbox, and a company that its commands reach where the task needs one."""

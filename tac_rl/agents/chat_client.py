@@ -8,14 +8,9 @@ from typing import Any
 
 import aiohttp
 
-from tac_rl.agents.base import Ending
+from tac_rl.agents.base import ENDINGS_BY_CODE, Ending
 from tac_rl.errors import GatewayError
 from tac_rl.serving.endpoint import Endpoint
-
-_ENDINGS = {
-    "context_length_exceeded": Ending.OUT_OF_CONTEXT,
-    "max_calls_exceeded": Ending.OUT_OF_TURNS,
-}
 
 
 class EndOfWork(Exception):
@@ -96,7 +91,7 @@ class ChatClient:
         details = payload.get("error") if isinstance(payload, dict) else None
         details = details if isinstance(details, dict) else {}
         message = str(details.get("message", payload))
-        ending = _ENDINGS.get(str(details.get("code")))
+        ending = ENDINGS_BY_CODE.get(str(details.get("code")))
         if ending is not None:
             return EndOfWork(ending, message)
         return GatewayError(f"{self._endpoint.base_url} answered {status}: {message}")

@@ -1,26 +1,51 @@
 """From an agent's name in the config or on the command line to the agent."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tac_rl.agents.base import Agent
+from tac_rl.agents.openhands.agent import OpenHandsAgent
 from tac_rl.agents.scripted import Demonstrator, NopAgent, OracleAgent, script_demonstrator
 from tac_rl.agents.toolcall import ToolCallAgent
 from tac_rl.config.agent import AgentSection
 from tac_rl.errors import ConfigError
 
-AGENTS = ("toolcall", "oracle", "nop", "script:FILE")
+AGENTS = ("toolcall", "openhands", "oracle", "nop", "script:FILE")
+
+
+@asynccontextmanager
+async def agent_maker(
+    config: AgentSection, *, log: Path | None = None, runtime_dir: Path | None = None
+) -> AsyncIterator[Callable[[Demonstrator | None], Agent]]:
+    """What makes the configured agent for a package, given its demonstrator.
+
+    An agent that holds processes is started once, serves every package, and is stopped at the end. `log`: for
+    messages of such processes; `runtime_dir`: as in the section `sandbox`.
+    """
+    if config.name != "openhands":
+        yield lambda demonstrator: make_agent(config.name, config, demonstrator=demonstrator)
+        return
+    agent = OpenHandsAgent(config, log=log, runtime_dir=runtime_dir)
+    try:
+        await agent.start()
+        yield lambda demonstrator: agent
+    finally:
+        await agent.stop()
 
 
 def make_agent(
     spec: str, config: AgentSection | None = None, *, demonstrator: Demonstrator | None = None
 ) -> Agent:
-    """The agent that `spec` names (one of `AGENTS`).
+    """The agent that `spec` names (one of `AGENTS`); for `openhands`, which holds processes, see `agent_maker`.
 
     `demonstrator` is what `oracle` runs; an agent serves any number of rollouts, so give the oracle of one
     package its own. Raises `ConfigError` for an unknown name, an unreadable script, an oracle without one.
     """
     if spec == "toolcall":
         return ToolCallAgent(call_timeout_s=(config or AgentSection()).call_timeout_s)
+    if spec == "openhands":
+        return OpenHandsAgent(config or AgentSection(name=spec))
     if spec == "nop":
         return NopAgent()
     if spec == "oracle":

@@ -5,19 +5,16 @@ wrong argument, cut at the token limit) is answered with what was wrong; too man
 has failed. Everything else that can go wrong is the endpoint's or the sandbox's failure, and is raised.
 """
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
+from tac_rl.agents.calls import NO_CALL, Malformed, command_of, too_many, unreadable
 from tac_rl.agents.chat_client import ChatClient, ChatReply, EndOfWork
 from tac_rl.agents.prompt import SYSTEM_PROMPT, TOOLS, observation
 from tac_rl.errors import GatewayError
 from tac_rl.serving.endpoint import Endpoint
-
-CUT = "error: the reply was cut at the token limit"
-NOT_JSON = "error: the tool call is not valid JSON"
 
 Watch = Callable[[AgentStep], None]
 
@@ -45,10 +42,6 @@ class ToolCallAgent:
             raise GatewayError("agent toolcall needs a model endpoint")
         async with ChatClient(endpoint, TOOLS, call_timeout_s=self._call_timeout_s) as client:
             return await _Attempt(client, workplace, limits, watch).run(instruction)
-
-
-class _Malformed(Exception):
-    """A call that can't be run; the message says why."""
 
 
 class _Attempt:
@@ -84,12 +77,11 @@ class _Attempt:
 
     async def _act(self, reply: ChatReply) -> AgentReport | None:
         """Do what a reply asks for; a report where that ends the work."""
-        # Calls that the endpoint could not read are still in the text.
-        why = CUT if reply.cut else NOT_JSON if "<tool_call>" in reply.text else ""
+        why = unreadable(reply.text, cut=reply.cut)
         if not reply.tool_calls:
             self._watch(AgentStep(self._turn, reply.text, "", "", None, why))
             if not why:
-                return AgentReport(Ending.FINISHED, self._turn, "a reply without a tool call")
+                return AgentReport(Ending.FINISHED, self._turn, NO_CALL)
         text = reply.text
         for call in reply.tool_calls:
             report = await self._run_call(call, text, cut=reply.cut)
@@ -105,10 +97,8 @@ class _Attempt:
         name = str(call["function"]["name"])
         raw = str(call["function"]["arguments"])
         try:
-            if cut:
-                raise _Malformed(CUT)
-            command = _command_of(name, raw)
-        except _Malformed as malformed:
+            command = command_of(name, raw, cut=cut)
+        except Malformed as malformed:
             why = str(malformed)
             self._watch(AgentStep(self._turn, text, name, raw, None, why))
             self._answer(call, why)
@@ -131,34 +121,10 @@ class _Attempt:
         self._malformed += 1
         if self._malformed < self._limits.max_malformed:
             return None
-        return AgentReport(
-            Ending.AGENT_FAILED, self._turn, f"{self._malformed} malformed calls in a row, the last: {why}"
-        )
+        return AgentReport(Ending.AGENT_FAILED, self._turn, too_many(self._malformed, why))
 
     def _seconds_left(self) -> float:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise EndOfWork(Ending.TIMED_OUT, f"{self._limits.seconds:g} s are over")
         return left
-
-
-def _command_of(name: str, raw: str) -> str | None:
-    """The shell command of a call, None for `finish`; raises `_Malformed`."""
-    if name not in ("bash", "finish"):
-        raise _Malformed(f"error: there is no tool {name[:40]!r}; use bash or finish")
-    try:
-        arguments = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise _Malformed(NOT_JSON) from None
-    if not isinstance(arguments, dict):
-        raise _Malformed("error: arguments must be an object")
-    if name == "finish":
-        return None
-    if "command" not in arguments:
-        raise _Malformed("error: bash needs the argument command")
-    command = arguments["command"]
-    if not isinstance(command, str):
-        raise _Malformed("error: command must be a string")
-    if "\0" in command or any("\ud800" <= letter <= "\udfff" for letter in command):
-        raise _Malformed("error: command must be plain text")
-    return command

@@ -1,15 +1,34 @@
 """The `agent` section: who works, and how long."""
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import Field
 
 from tac_rl.config.base import Section
+
+
+class OpenHandsSection(Section):
+    """What `agent.name: openhands` needs besides."""
+
+    python: Path | None = None
+    """The interpreter of an environment with openhands-sdk and openhands-tools; unset: the one that
+    `./setup.sh --openhands` made."""
+    profile: Literal["compact", "full"] = "compact"
+    """`compact`: one system sentence, a shell tool and `finish`, as the built-in agent has them, for small models.
+    `full`: OpenHands' stock prompt, terminal and file editor."""
+    workers: int = Field(default=1, ge=1, le=16)
+    """Processes that drive the conversations, any number each; one does about 100 turns a second."""
+    start_seconds: float = Field(default=180.0, gt=0)
+    """Longest wait for a worker to import OpenHands (ten seconds on an idle machine)."""
 
 
 class AgentSection(Section):
     """The agent and its limits."""
 
     name: str = "toolcall"
-    """`toolcall`, `oracle`, `nop` or `script:FILE`; training needs one that uses the model (`toolcall`)."""
+    """`toolcall`, `openhands`, `oracle`, `nop` or `script:FILE`; training needs one that uses the model (the first
+    two)."""
     max_turns: int = Field(default=12, ge=1)
     """Model calls of one attempt; a package's metadata may set its own."""
     seconds: float = Field(default=120.0, gt=0)
@@ -18,3 +37,4 @@ class AgentSection(Section):
     """Malformed tool calls in a row after which the agent has failed."""
     call_timeout_s: float = Field(default=330.0, gt=0)
     """Longest wait for one model call; longer than the gateway's own limit, so that its error arrives."""
+    openhands: OpenHandsSection = OpenHandsSection()

@@ -165,7 +165,7 @@ def find_python() -> str:
         if answer.returncode == 0 and path and (int(major), int(minor)) >= OLDEST:
             return path
     raise ConfigError(
-        "no Python 3.12 or newer was found for TAC's evaluators: install one, or name it in the variable PYTHON312"
+        "no Python 3.12 or newer was found: install one, or name it in the variable PYTHON312"
     )
 
 
