@@ -1,0 +1,205 @@
+"""OpenHands, compact: a real worker, real sandboxes, the real gateway; a scripted fake engine's replies."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gateway_fakes import ScriptedEngine, call_text, cut
+from openhands_helpers import Attempt, Workshop, workshop
+
+from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
+from tac_rl.agents.calls import CUT, NO_CALL, NOT_JSON
+from tac_rl.agents.openhands.agent import OpenHandsAgent
+from tac_rl.agents.toolcall import ToolCallAgent
+from tac_rl.config.agent import AgentSection, OpenHandsSection
+from tac_rl.errors import AgentWorkerError, ConfigError, GatewayError, InfrastructureError, SandboxError
+from tac_rl.gateway.session import Session
+from tac_rl.sandboxes.base import SandboxLimits
+
+FINISH = call_text("finish", {})
+BROKEN = '<tool_call>\n{"name": "bash", "arguments": {"command": "ls"\n</tool_call>'
+
+
+def bash(command: Any) -> str:
+    return call_text("bash", {"command": command})
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Workshop]:
+    with workshop() as made:
+        yield made
+
+
+def assert_one_exact_row(done: Attempt) -> None:
+    """All that the engine sampled, once, in the context it was sampled in."""
+    (row,) = done.recording.rows
+    assert row.token_ids == done.engine.prompts[-1] + done.engine.completions[-1]
+    trained = [token for token, sampled in zip(row.token_ids, row.sampled, strict=True) if sampled]
+    assert trained == [token for completion in done.engine.completions for token in completion]
+
+
+def test_it_works_in_the_sandbox_until_it_calls_finish(shop: Workshop) -> None:
+    done = shop.attempt(
+        bash("echo hi > a; cd /tmp"), "Now I look. " + bash("pwd; cat /workspace/a"), FINISH, "unused"
+    )
+    assert done.report == AgentReport(Ending.FINISHED, 3)
+    assert done.answers == ["", "/tmp\nhi"]
+    assert [(step.turn, step.text, step.tool, step.arguments) for step in done.steps] == [
+        (1, "", "bash", "echo hi > a; cd /tmp"),
+        (2, "Now I look.", "bash", "pwd; cat /workspace/a"),
+        (3, "", "finish", ""),
+    ]
+    assert_one_exact_row(done)
+
+
+SCRIPTS: dict[str, tuple[Any, ...]] = {
+    "calls": (bash("echo hi"), "I look. " + bash("pwd; exit 3"), bash("echo 'Grüße 世界 🎉'"), FINISH),
+    "plain text": (bash("true"), "I am done, I think."),
+    "nothing": (bash("true"), ""),
+    "only thoughts": ("<think>I look.</think>" + bash("ls"), "<think>only thoughts</think>"),
+    "broken calls": (BROKEN, bash("true"), "<tool_call>", bash("true"), FINISH),
+    "wrong calls": (
+        call_text("browse", {"url": "x"}),
+        call_text("bash", {"cmd": "ls"}),
+        bash("true"),
+        bash(None),
+        bash(["ls", "-l"]),
+        bash("true"),
+        call_text("bash", "ls"),
+        call_text("bash", ["ls"]),
+        bash("true"),
+        call_text("finish", [1]),
+        call_text("bash", {"command": "echo more", "security_risk": "LOW", "again": None}),
+        FINISH,
+    ),
+    "surrogates": (
+        '<tool_call>{"name": "bash", "arguments": {"command": "\\ud800"}}</tool_call>',
+        bash("a\0b"),
+        FINISH,
+    ),
+    "cut replies": (cut("I will now think " * 3), bash("true"), cut(bash("ls") + "and"), FINISH),
+    "many calls": (
+        f"{bash('echo 1 > n')}{call_text('nothing', {})}{bash('cat n')}",
+        f"{bash('true')}\n{BROKEN}",
+        f"{bash('false')}{FINISH}{bash('true')}",
+    ),
+    "too many malformed": (BROKEN, call_text("browse", {}), cut("on and on"), FINISH),
+    "turns": (*[bash("true")] * 12,),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_the_model_sees_the_same_tokens_as_from_the_built_in_agent(
+    shop: Workshop, script: tuple[Any, ...]
+) -> None:
+    limits = AgentLimits(max_turns=12, max_malformed=3)
+    ours = shop.attempt(*script, agent=ToolCallAgent(), limits=limits)
+    theirs = shop.attempt(*script, limits=limits)
+    assert theirs.engine.prompts == ours.engine.prompts
+    assert theirs.report == ours.report
+    assert [(s.turn, s.text, s.tool, s.arguments, s.error) for s in theirs.steps] == [
+        (s.turn, s.text, s.tool, s.arguments, s.error) for s in ours.steps
+    ]
+    assert_one_exact_row(theirs)
+
+
+def test_endings_are_told_apart(shop: Workshop) -> None:
+    def ending(*script: Any, **options: Any) -> tuple[Ending, str]:
+        report = shop.attempt(*script, **options).report
+        return report.ending, report.detail
+
+    assert ending(FINISH) == (Ending.FINISHED, "")
+    assert ending("I am done.") == (Ending.FINISHED, NO_CALL)
+    assert ending(*[bash("true")] * 9, limits=AgentLimits(max_turns=4)) == (
+        Ending.OUT_OF_TURNS,
+        "4 turns are used up",
+    )
+    assert ending(*[bash("true")] * 9, max_calls=2)[0] is Ending.OUT_OF_TURNS
+    assert ending(BROKEN, cut("on"), BROKEN) == (
+        Ending.AGENT_FAILED,
+        f"3 malformed calls in a row, the last: {NOT_JSON}",
+    )
+    assert ending(*[bash("seq 1 200")] * 50, context_limit=900, limits=AgentLimits(max_turns=50))[0] is (
+        Ending.OUT_OF_CONTEXT
+    )
+    assert ending(*["again " * 99] * 9, max_tokens=20)[1].endswith(CUT)
+
+
+def test_time_runs_out_during_a_command_and_the_command_is_cut_short(shop: Workshop) -> None:
+    done = shop.attempt(bash("echo begun; sleep 60"), FINISH, limits=AgentLimits(seconds=3.0))
+    assert (done.report.ending, done.report.turns) == (Ending.TIMED_OUT, 1)
+    assert done.steps[0].result is not None
+    assert done.steps[0].result.timed_out
+
+
+def test_time_runs_out_during_a_model_call(shop: Workshop) -> None:
+    async def before(engine: ScriptedEngine, session: Session, sandbox: Any) -> None:
+        engine.gate = asyncio.Event()
+
+    done = shop.attempt("never", limits=AgentLimits(seconds=1.0), before=before)
+    assert (done.report.ending, done.report.turns) == (Ending.TIMED_OUT, 0)
+    assert done.recording.infrastructure_error is None
+
+
+def test_many_conversations_at_once_keep_to_themselves(shop: Workshop) -> None:
+    async def all_of_them() -> list[Attempt]:
+        return await asyncio.gather(
+            *(
+                shop.attempt_async(bash(f"echo {number} > mine"), bash("cat mine"), FINISH, agent=shop.agent)
+                for number in range(8)
+            )
+        )
+
+    for number, done in enumerate(shop.run(all_of_them())):
+        assert done.report == AgentReport(Ending.FINISHED, 3)
+        assert done.answers == ["", str(number)]
+
+
+def test_commands_have_the_sandboxs_limits(shop: Workshop) -> None:
+    done = shop.attempt(
+        bash("sleep 9"),
+        bash("seq 1 100000"),
+        FINISH,
+        sandbox_limits=SandboxLimits(exec_seconds=2.0, output_bytes=300),
+    )
+    assert "time limit" in done.answers[0]
+    assert len(done.answers[1]) < 600
+
+
+def test_failures_of_ours_are_infrastructure_failures(shop: Workshop) -> None:
+    async def close(engine: ScriptedEngine, session: Session, sandbox: Any) -> None:
+        await session.close()
+
+    async def stop(engine: ScriptedEngine, session: Session, sandbox: Any) -> None:
+        await sandbox.stop()
+
+    with pytest.raises(InfrastructureError, match=r"503.*out of memory"):
+        shop.attempt(bash("true"), RuntimeError("out of memory"))
+    with pytest.raises(GatewayError, match="410"):
+        shop.attempt(before=close)
+    with pytest.raises(SandboxError):
+        shop.attempt(bash("true"), before=stop)
+
+
+def test_a_worker_that_is_killed_fails_its_rollouts_and_the_next_one_works(shop: Workshop) -> None:
+    def kill(step: AgentStep) -> None:
+        (pid,) = shop.agent.pids
+        os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(AgentWorkerError, match="ended during a conversation"):
+        shop.attempt(bash("true"), bash("true"), FINISH, watch=kill)
+    assert shop.attempt(bash("true"), FINISH).report == AgentReport(Ending.FINISHED, 2)
+
+
+def test_it_refuses_to_work_without_an_endpoint(shop: Workshop) -> None:
+    with pytest.raises(GatewayError, match="endpoint"):
+        shop.run(shop.agent.work("x", Workplace(None), None, AgentLimits(), lambda step: None))  # type: ignore[arg-type]
+
+
+def test_a_missing_environment_is_one_clear_error(tmp_path: Any) -> None:
+    config = AgentSection(name="openhands", openhands=OpenHandsSection(python=tmp_path / "python"))
+    with pytest.raises(ConfigError, match=r"agent\.openhands\.python.*setup\.sh --openhands"):
+        OpenHandsAgent(config)
