@@ -2,25 +2,45 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
-from tac_rl.sandboxes.base import SandboxLimits, SandboxSpec
-from tac_rl.sandboxes.bubblewrap import BubblewrapProvider, BubblewrapSandbox
+import pytest
+
+from tac_rl.config.sandbox import DockerSection, SandboxSection
+from tac_rl.sandboxes.base import Sandbox, SandboxLimits, SandboxProvider, SandboxSpec
+from tac_rl.sandboxes.select import make_provider
+from tests.docker_helpers import needs_docker
 
 T = TypeVar("T")
+_kind = "bubblewrap"
+
+
+@pytest.fixture(params=("bubblewrap", "docker"), autouse=True)
+def both_kinds(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A module with `kind = both_kinds` has every test of it run in both kinds of sandbox."""
+    global _kind
+    if request.param == "docker":
+        needs_docker()
+    _kind = request.param
+    yield request.param
+    _kind = "bubblewrap"
+
+
+def provider_of_kind() -> SandboxProvider:
+    """Of the kind that the running test is about."""
+    return make_provider(SandboxSection(kind=_kind, docker=DockerSection(pool=0)))
 
 
 def in_sandbox(
-    work: Callable[[BubblewrapSandbox], Awaitable[T]], *, spec: SandboxSpec | None = None, **limits: float
+    work: Callable[[Sandbox], Awaitable[T]], *, spec: SandboxSpec | None = None, **limits: float
 ) -> T:
     """What `work` returns for a fresh sandbox with these limits."""
 
     async def run() -> T:
-        provider = BubblewrapProvider()
+        provider = provider_of_kind()
         try:
             sandbox = await provider.start(spec or SandboxSpec("test", SandboxLimits(**limits)))  # type: ignore[arg-type]
-            assert isinstance(sandbox, BubblewrapSandbox)
             return await work(sandbox)
         finally:
             await provider.close()
@@ -31,7 +51,7 @@ def in_sandbox(
 def outputs(*commands: str, **limits: float) -> list[str]:
     """The output of each of these commands, run in one sandbox one after the other."""
 
-    async def work(sandbox: BubblewrapSandbox) -> list[str]:
+    async def work(sandbox: Sandbox) -> list[str]:
         return [(await sandbox.exec(command)).output for command in commands]
 
     return in_sandbox(work, **limits)

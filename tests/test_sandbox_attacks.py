@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tac_rl.sandboxes.base import ExecResult, Mount, SandboxLimits, SandboxSpec
-from tac_rl.sandboxes.bubblewrap import BubblewrapProvider, BubblewrapSandbox
-from tests.sandbox_helpers import in_sandbox, outputs
+from tac_rl.sandboxes.base import ExecResult, Mount, Sandbox, SandboxLimits, SandboxSpec
+from tests.sandbox_helpers import both_kinds, in_sandbox, outputs, provider_of_kind
+
+kind = both_kinds
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -19,7 +20,7 @@ REPOSITORY = Path(__file__).parents[1]
 def attack(command: str, **limits: float) -> tuple[ExecResult, ExecResult]:
     """What an attack did, and what `echo alive; pwd` says after it."""
 
-    async def work(sandbox: BubblewrapSandbox) -> tuple[ExecResult, ExecResult]:
+    async def work(sandbox: Sandbox) -> tuple[ExecResult, ExecResult]:
         return await sandbox.exec(command), await sandbox.exec("echo alive; pwd")
 
     result, after = in_sandbox(work, **{"exec_seconds": 20.0, **limits})
@@ -48,7 +49,7 @@ def test_a_fork_bomb_is_stopped_at_the_limit_of_processes(bomb: str) -> None:
 
 
 def test_a_fork_bomb_in_the_background_is_stopped_between_commands() -> None:
-    async def work(sandbox: BubblewrapSandbox) -> ExecResult:
+    async def work(sandbox: Sandbox) -> ExecResult:
         await sandbox.exec(":(){ :|:& };:")
         for _ in range(200):  # Each round asks; the limit is enforced while nobody asks, too.
             result = await sandbox.exec("sleep 0.1; echo on")
@@ -162,7 +163,7 @@ def test_the_server_can_not_be_read_or_traced() -> None:
         "print(open('/proc/1/cmdline').read().replace('\\0', ' '))\n"
     )
 
-    async def work(sandbox: BubblewrapSandbox) -> str:
+    async def work(sandbox: Sandbox) -> str:
         await sandbox.put({"probe.py": code.encode()})
         return (await sandbox.exec("python3 probe.py; ls /proc/1/fd /proc/1/task/1/fd /run/control")).output
 
@@ -198,7 +199,7 @@ def test_a_canary_on_the_host_is_found_nowhere(tmp_path: Path) -> None:
                 path.write_text(canary)
 
         async def work() -> str:
-            provider = BubblewrapProvider()
+            provider = provider_of_kind()
             try:
                 other = await provider.start(SandboxSpec("other"))
                 await other.put({"secret": canary.encode()})
@@ -238,7 +239,7 @@ def test_a_read_only_mount_is_seen_and_can_not_be_changed(tmp_path: Path) -> Non
     (tmp_path / "data.csv").write_text("a,b\n")
     spec = SandboxSpec("test", read_only_mounts=(Mount(str(tmp_path), "/data"),), env=(("GREETING", "hi"),))
 
-    async def work(sandbox: BubblewrapSandbox) -> str:
+    async def work(sandbox: Sandbox) -> str:
         return (
             await sandbox.exec("cat /data/data.csv; echo x > /data/data.csv; touch /data/y; echo $GREETING")
         ).output
@@ -267,7 +268,7 @@ def test_there_is_no_network_not_even_to_the_host() -> None:
                 "except OSError as error: print(error)\n"
             )
 
-            async def work(sandbox: BubblewrapSandbox) -> str:
+            async def work(sandbox: Sandbox) -> str:
                 await sandbox.put({"net.py": code.encode()})
                 return (
                     await sandbox.exec("python3 net.py; cat /proc/net/dev | tail -n +3 | cut -d: -f1")
@@ -295,7 +296,7 @@ def test_breaking_the_shells_own_words_costs_a_new_shell_at_most() -> None:
 
 
 def test_a_background_flood_does_not_fill_the_next_commands() -> None:
-    async def work(sandbox: BubblewrapSandbox) -> ExecResult:
+    async def work(sandbox: Sandbox) -> ExecResult:
         await sandbox.exec("yes & true")
         return await sandbox.exec("true")
 

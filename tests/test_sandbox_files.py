@@ -6,12 +6,14 @@ import tarfile
 import pytest
 
 from tac_rl.errors import SandboxError
-from tac_rl.sandboxes.bubblewrap import BubblewrapSandbox
-from tests.sandbox_helpers import in_sandbox
+from tac_rl.sandboxes.base import Sandbox
+from tests.sandbox_helpers import both_kinds, in_sandbox
+
+kind = both_kinds
 
 
 def exported(command: str, *, max_bytes: int = 1 << 20, **limits: float) -> dict[str, tarfile.TarInfo]:
-    async def work(sandbox: BubblewrapSandbox) -> bytes:
+    async def work(sandbox: Sandbox) -> bytes:
         await sandbox.exec(command)
         await sandbox.freeze()
         return await sandbox.export(max_bytes=max_bytes)
@@ -29,7 +31,7 @@ def test_put_makes_folders_and_get_reads_back() -> None:
         "run.sh": b"echo ran",
     }
 
-    async def work(sandbox: BubblewrapSandbox) -> None:
+    async def work(sandbox: Sandbox) -> None:
         await sandbox.put(files, executable=frozenset({"run.sh"}))
         for path, data in files.items():
             assert await sandbox.get(path) == data
@@ -42,7 +44,7 @@ def test_put_makes_folders_and_get_reads_back() -> None:
 
 
 def test_put_replaces_files_and_links_and_never_writes_through_a_link() -> None:
-    async def work(sandbox: BubblewrapSandbox) -> str:
+    async def work(sandbox: Sandbox) -> str:
         await sandbox.exec("echo old > target; ln -s target link; mkfifo pipe; echo old > file")
         await sandbox.put({"link": b"new", "pipe": b"new", "file": b"new"})
         return (await sandbox.exec("cat target; cat link pipe file")).output
@@ -51,7 +53,7 @@ def test_put_replaces_files_and_links_and_never_writes_through_a_link() -> None:
 
 
 def test_put_that_can_not_be_done_says_why() -> None:
-    async def work(sandbox: BubblewrapSandbox) -> None:
+    async def work(sandbox: Sandbox) -> None:
         for path in ("/usr/x", "folder", "/etc/passwd"):
             await sandbox.exec("mkdir -p folder")
             with pytest.raises(SandboxError, match="sandbox test: put: "):
@@ -78,7 +80,7 @@ def test_put_that_can_not_be_done_says_why() -> None:
     ],
 )
 def test_get_of_what_is_no_readable_file_is_file_not_found(path: str) -> None:
-    async def work(sandbox: BubblewrapSandbox) -> None:
+    async def work(sandbox: Sandbox) -> None:
         await sandbox.exec(
             "mkdir folder; mkfifo pipe; ln -s nowhere dangling; ln -s loop loop; touch forbidden"
         )

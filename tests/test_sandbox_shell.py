@@ -3,13 +3,14 @@
 import pytest
 
 from tac_rl.errors import SandboxError
-from tac_rl.sandboxes.base import ExecResult
-from tac_rl.sandboxes.bubblewrap import BubblewrapSandbox
-from tests.sandbox_helpers import in_sandbox, outputs
+from tac_rl.sandboxes.base import ExecResult, Sandbox
+from tests.sandbox_helpers import both_kinds, in_sandbox, outputs
+
+kind = both_kinds
 
 
 def run(*commands: str, **limits: float) -> list[ExecResult]:
-    async def work(sandbox: BubblewrapSandbox) -> list[ExecResult]:
+    async def work(sandbox: Sandbox) -> list[ExecResult]:
         return [await sandbox.exec(command) for command in commands]
 
     return in_sandbox(work, **limits)
@@ -106,7 +107,7 @@ def test_output_of_exactly_the_limit_is_whole() -> None:
 
 
 def test_a_command_at_its_time_limit_is_killed_with_all_it_started() -> None:
-    async def work(sandbox: BubblewrapSandbox) -> tuple[ExecResult, str]:
+    async def work(sandbox: Sandbox) -> tuple[ExecResult, str]:
         await sandbox.exec("cd /tmp; X=1")
         result = await sandbox.exec("echo before; setsid sleep 1000 & sleep 1000", timeout_s=0.2)
         return result, (await sandbox.exec("pgrep -c sleep; pwd; echo $X")).output
@@ -130,7 +131,7 @@ def test_an_overlong_command_is_refused_with_a_message() -> None:
 
 
 def test_a_frozen_sandbox_runs_nothing_but_still_hands_out_files() -> None:
-    async def work(sandbox: BubblewrapSandbox) -> bytes:
+    async def work(sandbox: Sandbox) -> bytes:
         await sandbox.exec(
             "(while true; do date +%N >> tick; done) & until [ -s tick ]; do :; done; echo done > answer"
         )
@@ -145,7 +146,7 @@ def test_a_frozen_sandbox_runs_nothing_but_still_hands_out_files() -> None:
 
 
 def test_reset_gives_an_empty_workspace_and_a_fresh_shell() -> None:
-    async def work(sandbox: BubblewrapSandbox) -> str:
+    async def work(sandbox: Sandbox) -> str:
         await sandbox.exec("mkdir -p a/b ~/.c; touch a/b/c /tmp/d; cd a; X=1; sleep 100 & echo late")
         await sandbox.reset()
         return (await sandbox.exec("ls -A /workspace /tmp ~; pwd; echo [$X]; pgrep -c sleep")).output

@@ -60,6 +60,10 @@ class SandboxSpec:
     """Folders before those of the system on PATH."""
     ports: tuple[int, ...] = ()
     """Where the sandbox listens on its own loopback for whoever holds its `listeners`."""
+    image: str | None = None
+    """Folder with the `Dockerfile` of the image that the sandbox needs; None: what the kind has by default."""
+    network: bool = False
+    """Whether it needs a network; `SandboxError` where its kind or the config allows none."""
 
 
 class Sandbox(Protocol):

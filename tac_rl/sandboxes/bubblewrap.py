@@ -24,7 +24,9 @@ from tac_rl.errors import SandboxError, SandboxUnavailableError
 from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.base import WORKSPACE, Sandbox, SandboxSpec
 from tac_rl.sandboxes.client import Connection, SandboxClient
-from tac_rl.sandboxes.launch import AGENT_ID, Process, accept, last_line, launch
+from tac_rl.sandboxes.handshake import listen
+from tac_rl.sandboxes.launch import Process, accept, last_line, launch
+from tac_rl.sandboxes.settings import AGENT_ID, ENVIRONMENT, make_settings
 from tac_rl.sandboxes.sweep import sweep
 from tac_rl.sandboxes.system import SystemFiles, prepare_system_files
 
@@ -32,19 +34,6 @@ _NAMESPACES = ("--unshare-all", "--unshare-user", "--die-with-parent", "--new-se
 _WRITABLE = (WORKSPACE, "/home/agent", "/tmp", "/dev/shm")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
-_ENV = {
-    "HOME": "/home/agent",
-    "USER": "agent",
-    "LOGNAME": "agent",
-    "SHELL": "/bin/bash",
-    "LANG": "C.UTF-8",
-    "TZ": "UTC",
-    "TERM": "dumb",
-    "PAGER": "cat",
-    "GIT_PAGER": "cat",
-    "GIT_TERMINAL_PROMPT": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
 _PROBE_SECONDS = 20.0
 
 
@@ -127,17 +116,17 @@ class BubblewrapProvider:
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
         """A ready sandbox with an empty workspace; `SandboxError` names what went wrong."""
+        if spec.image or spec.network:
+            what = "an image of its own" if spec.image else "a network"
+            raise SandboxError(f"sandbox {spec.name} needs {what}: set sandbox.kind: docker")
         _check_mounts(spec)
         system = self._prepare()
         assert self._home is not None
         folder = self._home / str(next(self._numbers))
         (folder / "control").mkdir(parents=True, mode=0o700)
         process: Process | None = None
-        listener = socket.socket(socket.AF_UNIX)
+        listener = listen(folder / "control" / "s")
         try:
-            listener.bind(str(folder / "control" / "s"))
-            listener.listen(1)
-            listener.setblocking(False)
             async with asyncio.timeout(self._start_seconds):
                 process = await launch(_arguments(spec, system, folder), folder)
                 connection, listeners = await accept(listener, process, spec.ports)
@@ -203,7 +192,12 @@ def _arguments(spec: SandboxSpec, system: SystemFiles, folder: Path) -> list[str
     options += ["--bind", str(folder / "control"), "/run/control"]
     for mount in spec.read_only_mounts:
         for parent in reversed(PurePosixPath(mount.target).parents[:-1]):
-            options += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap makes them for its own user only.
+            options += [
+                "--perms",
+                "0755",
+                "--dir",
+                str(parent),
+            ]  # bubblewrap makes them for its own user only.
         options += ["--ro-bind", mount.source, mount.target]
     return [*options, "--remount-ro", "/", "--", *system.server, *map(str, spec.ports)]
 
@@ -221,15 +215,9 @@ def _check_mounts(spec: SandboxSpec) -> None:
 
 def _settings(spec: SandboxSpec, system: SystemFiles) -> dict[str, Any]:
     """The server's first request."""
-    limits = spec.limits
-    return {
-        "uid": AGENT_ID if os.getuid() == 0 else None,
-        "mount_disk": True,
-        "memory_bytes": limits.memory_mb << 20,
-        "disk_bytes": limits.disk_mb << 20,
-        "processes": limits.processes,
-        "env": {**_ENV, "PATH": ":".join((*spec.path, system.path)), **dict(spec.env)},
-    }
+    env = {**ENVIRONMENT, "PATH": ":".join((*spec.path, system.path)), **dict(spec.env)}
+    uid = AGENT_ID if os.getuid() == 0 else None
+    return make_settings(spec.limits, env, uid=uid, mount_disk=True, count_by_user=True)
 
 
 def _explain(said: str) -> str:

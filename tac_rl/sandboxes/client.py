@@ -3,7 +3,7 @@
 import asyncio
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tac_rl.errors import SandboxError
@@ -23,6 +23,11 @@ class Connection(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], bytes]]] = {}
         self._transport: asyncio.Transport | None = None
         self._open = False
+        self.on_close: Callable[[], None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -34,6 +39,8 @@ class Connection(asyncio.Protocol):
             if not answer.done():
                 answer.set_exception(ConnectionResetError())
         self._waiting.clear()
+        if self.on_close is not None:
+            self.on_close()
 
     def data_received(self, data: bytes) -> None:
         self._received += data

@@ -14,9 +14,9 @@ from pathlib import Path
 from tac_rl.errors import SandboxError
 from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.client import Connection
+from tac_rl.sandboxes.handshake import adopt, readable
+from tac_rl.sandboxes.settings import AGENT_ID
 
-AGENT_ID = 1000
-"""User and group of the commands, as seen inside."""
 _HOST_IDS = range(61184, 65520)
 """Where we are root: host users for the commands; systemd keeps this range for users made on the fly."""
 _END_SECONDS = 10.0
@@ -105,35 +105,7 @@ async def accept(
             task.cancel()
         await asyncio.gather(accepting, ending, return_exceptions=True)
         os.close(pidfd)
-    listeners = await _receive_listeners(stream, ports)
-    _, connection = await loop.create_unix_connection(Connection, sock=stream)
-    return connection, listeners
-
-
-async def _receive_listeners(stream: socket.socket, ports: tuple[int, ...]) -> dict[int, socket.socket]:
-    """What the server hands out before anything else, in the order of `ports`."""
-    if not ports:
-        return {}
-    stream.setblocking(False)
-    await readable(stream.fileno())
-    _, fds, _, _ = socket.recv_fds(stream, 1, len(ports))
-    listeners = [socket.socket(fileno=fd) for fd in fds]
-    if len(listeners) != len(ports):
-        for received in listeners:
-            received.close()
-        raise SandboxError(f"it could not listen on the ports {', '.join(map(str, ports))}")
-    return dict(zip(ports, listeners, strict=True))
-
-
-async def readable(fd: int) -> None:
-    """Wait until a file descriptor has something to read; a pidfd has when its process has ended."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(fd)
+    return await adopt(stream, ports)
 
 
 def last_line(log: Path) -> str:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tac_rl.errors import SandboxUnavailableError
+from tac_rl.sandboxes.settings import SERVER_SOCKET, SERVER_START
 
 _INSIDE = Path(__file__).with_name("inside")
-_START = "import sys; sys.path.insert(0, '/run/server'); from inside.main import main; main()"
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
 _NOBODY = "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
 _ETC = {
@@ -71,7 +71,7 @@ def prepare_system_files(folder: Path) -> SystemFiles:
     host_python = python if path.startswith("/usr") else f"{sys.base_prefix}/bin/python3"
     _compile_server(host_python, folder / "server" / "inside")
     arguments += ["--ro-bind", str(folder / "server"), "/run/server"]
-    return SystemFiles(tuple(arguments), (python, "-ISE", "-c", _START, "/run/control/s"), path)
+    return SystemFiles(tuple(arguments), (python, "-ISE", "-c", SERVER_START, SERVER_SOCKET), path)
 
 
 def _compile_server(python: str, target: Path) -> None:

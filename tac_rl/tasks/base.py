@@ -37,6 +37,8 @@ class TaskInstance:
     """Files and folders of the host that the agent's sandbox sees too."""
     path: tuple[str, ...] = ()
     """Folders before those of the system on the agent's PATH."""
+    image: str | None = None
+    """Folder with the Dockerfile of the image that its sandboxes need; None: whatever the config's kind gives."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Hidden facts, for the checker only (JSON values)."""
 

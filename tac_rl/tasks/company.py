@@ -44,14 +44,16 @@ def make_spec(
 ) -> SandboxSpec:
     """A sandbox with what `instance` wants, and the office's addresses and commands where `office` is given."""
     mounts, path = (instance.mounts, instance.path) if instance else ((), ())
+    image = instance.image if instance else None
     if office is None:
-        return SandboxSpec(name=name, limits=limits, read_only_mounts=mounts, path=path)
+        return SandboxSpec(name=name, limits=limits, read_only_mounts=mounts, path=path, image=image)
     return SandboxSpec(
         name=name,
         limits=limits,
         read_only_mounts=(Mount(str(office.commands), COMMANDS), *mounts),
         path=(f"{COMMANDS}/bin", *path),
         ports=tuple(PORTS.values()),
+        image=image,
     )
 
 

@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tac_rl.errors import GradingError, TaskError
@@ -203,9 +203,11 @@ async def _bench(
     if office is not None:
         await office.start()
     async with AsyncExitStack() as stack:
-        sandbox = await provider.start(make_spec(f"check-{package.name}", SandboxLimits(), office))
+        spec = make_spec(f"check-{package.name}", SandboxLimits(), office)
+        sandbox = await provider.start(replace(spec, image=package.image))
         stack.push_async_callback(sandbox.stop)
-        exam = await provider.start(make_spec(f"check-{package.name}-grading", LIMITS, office))
+        spec = make_spec(f"check-{package.name}-grading", LIMITS, office)
+        exam = await provider.start(replace(spec, image=package.image))
         stack.push_async_callback(exam.stop)
         room = Room(sandbox, office)
         stack.push_async_callback(room.leave)

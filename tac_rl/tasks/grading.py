@@ -10,7 +10,7 @@ import functools
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,9 +88,9 @@ async def grade(
     @asynccontextmanager
     async def fresh() -> AsyncIterator[Sandbox]:
         office, lease = company
-        sandbox = await provider.start(
-            make_spec(f"grading-{secrets.token_hex(6)}", LIMITS, office if lease else None)
-        )
+        spec = make_spec(f"grading-{secrets.token_hex(6)}", LIMITS, office if lease else None)
+        # What the agent wrote may need its image's programs.
+        sandbox = await provider.start(replace(spec, image=instance.image))
         try:
             await connect(lease, sandbox)
             yield sandbox

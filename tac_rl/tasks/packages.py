@@ -85,6 +85,11 @@ class TaskPackage:
     def max_turns(self) -> int | None:
         return self.metadata.max_turns
 
+    @property
+    def image(self) -> str | None:
+        """The package's folder, where it brings a Dockerfile; its sandboxes then need `sandbox.kind: docker`."""
+        return str(self.folder) if (self.folder / "Dockerfile").is_file() else None
+
     def instantiate(self, seed: int) -> TaskInstance:
         """The instance of `seed`: the same seed gives the same instance, in every process.
 
@@ -109,6 +114,7 @@ class TaskPackage:
             executable=made.executable,
             setup=tuple(made.setup),
             company=self._company(made, where),
+            image=self.image,
             facts=_checked_facts(made, where),
         )
 

@@ -64,15 +64,17 @@ def limit_this_process(settings: dict[str, Any]) -> None:
     """What the kernel enforces for the commands; run in the shell's process before bash."""
     uid = settings["uid"]
     own = 1 if uid is None else 0  # The server counts where it is the same user.
+    # Where other sandboxes have the same user, a control group counts instead.
+    processes = settings["processes"] + own if settings["count_by_user"] else resource.RLIM_INFINITY
     for what, limit in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_NPROC, settings["processes"] + own),
+        (resource.RLIMIT_NPROC, processes),
         (resource.RLIMIT_FSIZE, 2 * settings["disk_bytes"]),  # Sparse files; the disk itself is the tmpfs.
         (resource.RLIMIT_DATA, 2 * settings["memory_bytes"]),  # Slows a burst; the watch is the limit.
     ):
         hard = resource.getrlimit(what)[1]
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        limit = min((value for value in (limit, hard) if value != resource.RLIM_INFINITY), default=hard)
         resource.setrlimit(what, (limit, limit))
     if uid is not None:
         os.setgroups([])
