@@ -16,9 +16,9 @@ T = TypeVar("T")
 _kind = "bubblewrap"
 
 
-@pytest.fixture(params=("bubblewrap", "docker"), autouse=True)
-def both_kinds(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A module with `kind = both_kinds` has every test of it run in both kinds of sandbox."""
+@pytest.fixture(params=("bubblewrap", "docker"))
+def sandbox_kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What uses it runs in both kinds of sandbox, with the helpers below."""
     global _kind
     if request.param == "docker":
         needs_docker()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tac_rl.sandboxes.base import ExecResult, Mount, Sandbox, SandboxLimits, SandboxSpec
-from tests.sandbox_helpers import both_kinds, in_sandbox, outputs, provider_of_kind
+from tests.sandbox_helpers import in_sandbox, outputs, provider_of_kind
 
-kind = both_kinds
+pytestmark = pytest.mark.usefixtures("sandbox_kind")
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -213,7 +213,7 @@ def test_a_canary_on_the_host_is_found_nowhere(tmp_path: Path) -> None:
                     f" case $d in */usr|*/proc|*/dev|*/bin|*/sbin|*/lib*) ;; *) grep -rsl -D skip {canary[:-1]} $d/ ;;"
                     " esac; done; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ /proc/self/mountinfo 2>/dev/null |"
                     f" tr '\\0' '\\n' | grep -c '{canary[:-1]}[{canary[-1]}]';"
-                    " ls /root /home /work /opt /mnt /srv /media"
+                    " find /root /home /work /opt /mnt /srv /media -mindepth 1"
                 )
                 return seen.output
             finally:
@@ -223,7 +223,8 @@ def test_a_canary_on_the_host_is_found_nowhere(tmp_path: Path) -> None:
     finally:
         for path in hidden:
             path.unlink(missing_ok=True)
-    assert [line for line in lines if "No such file" not in line] == ["0", "/home:", "agent"]
+    refused = ("No such file", "‘/root’: Permission denied")
+    assert [line for line in lines if not any(text in line for text in refused)] == ["0", "/home/agent"]
 
 
 def test_the_repository_and_the_virtual_environment_are_not_there() -> None:

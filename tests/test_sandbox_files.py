@@ -7,9 +7,9 @@ import pytest
 
 from tac_rl.errors import SandboxError
 from tac_rl.sandboxes.base import Sandbox
-from tests.sandbox_helpers import both_kinds, in_sandbox
+from tests.sandbox_helpers import in_sandbox
 
-kind = both_kinds
+pytestmark = pytest.mark.usefixtures("sandbox_kind")
 
 
 def exported(command: str, *, max_bytes: int = 1 << 20, **limits: float) -> dict[str, tarfile.TarInfo]:

@@ -4,9 +4,9 @@ import pytest
 
 from tac_rl.errors import SandboxError
 from tac_rl.sandboxes.base import ExecResult, Sandbox
-from tests.sandbox_helpers import both_kinds, in_sandbox, outputs
+from tests.sandbox_helpers import in_sandbox, outputs
 
-kind = both_kinds
+pytestmark = pytest.mark.usefixtures("sandbox_kind")
 
 
 def run(*commands: str, **limits: float) -> list[ExecResult]:
