@@ -1,11 +1,14 @@
 """A real vLLM server (CPU build or GPU) behind the same contract, and its agreement with the other engine.
 
-One server for the whole file: it takes tens of seconds to start. The last test kills it.
+One server for the whole file: it takes tens of seconds to start. The last test but one kills it; the last has
+another, whose owner is killed.
 """
 
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from serving_models import VOCAB, make_adapter, make_model
 from tac_rl.config.engine import EngineSection
 from tac_rl.errors import AdapterError, EngineError
 from tac_rl.serving.base import Probe, Sampling
+from tac_rl.serving.build import build_engine
 from tac_rl.serving.hardware import has_vllm
 from tac_rl.serving.publishing import Publisher
 from tac_rl.serving.transformers_engine import TransformersEngine
@@ -140,10 +144,19 @@ def test_a_taken_port_is_named(served: Served) -> None:
         served.runner.run(VllmEngine(served.model, config).start())
 
 
-def test_a_server_that_dies_fails_every_waiting_call_at_once_and_leaves_no_process(served: Served) -> None:
+def left_by(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The sockets in a server's folder, and its shared memory as its guard has noted it."""
+    names = [line.split()[1] for line in (folder / "shared-memory").read_text().splitlines()]
+    memory = [Path("/dev/shm") / name for name in names]
+    return [path for path in folder.iterdir() if path.is_socket()], [path for path in memory if path.exists()]
+
+
+def test_a_server_that_dies_fails_every_waiting_call_at_once_and_leaves_nothing(served: Served) -> None:
     async def kill() -> None:
-        group = served.engine.process_group
-        assert group is not None
+        group, folder = served.engine.process_group, served.engine.folder
+        assert group is not None and folder is not None
+        sockets, memory = left_by(folder)
+        assert sockets and memory
         os.killpg(group, signal.SIGSTOP)  # so that no call can finish first
         calls = [asyncio.create_task(served.engine.generate(prompt(i), Sampling(), 0)) for i in range(3)]
         await asyncio.sleep(0)
@@ -155,5 +168,49 @@ def test_a_server_that_dies_fails_every_waiting_call_at_once_and_leaves_no_proce
         await served.engine.stop()
         with pytest.raises(ProcessLookupError):
             os.killpg(group, 0)
+        assert not folder.exists()
+        assert not any(path.exists() for path in memory)
 
     served.runner.run(kill())
+
+
+OWNER = """
+import asyncio, os, sys
+from pathlib import Path
+from tac_rl.config.engine import EngineSection
+from tac_rl.serving.vllm_engine import VllmEngine
+
+async def main():
+    engine = VllmEngine(Path(sys.argv[1]), EngineSection(max_batch=4, start_timeout_s=300))
+    await engine.start()
+    print(engine.folder, engine.process_group, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_what_a_server_leaves_whose_owner_and_guard_were_killed_is_swept_at_the_next_start(
+    served: Served,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(served.model)], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        try:
+            assert owner.stdout is not None
+            name, group = owner.stdout.readline().split()
+            folder = Path(name)
+            sockets, memory = left_by(folder)
+            assert sockets and memory
+            (guard,) = Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split()
+            os.kill(owner.pid, signal.SIGSTOP)  # so that neither can act on the other's end
+            os.kill(int(guard), signal.SIGKILL)
+        finally:
+            owner.kill()
+    os.killpg(int(group), 0)  # the engine's processes are still there
+    assert all(path.exists() for path in memory)
+    build_engine(EngineSection(kind="transformers"), served.model)
+    assert not folder.exists()
+    assert not any(path.exists() for path in memory)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int(group), 0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tac_rl.config.engine import EngineSection
 from tac_rl.errors import ConfigError
+from tac_rl.serving import leftovers
 from tac_rl.serving.base import Engine
 from tac_rl.serving.hardware import has_gpu, has_vllm
 from tac_rl.serving.transformers_engine import TransformersEngine
@@ -37,6 +38,8 @@ def build_engine(config: EngineSection, model_path: Path, logs: Path | None = No
     """The engine for the model in `model_path`, not started yet; its process writes `logs/engine.log`."""
     kind, why = choose_engine(config)
     _LOG.info("engine: %s (%s)", kind, why)
+    for folder in leftovers.sweep():
+        _LOG.warning("engine: removed what a killed vLLM server left (%s)", folder)
     if kind == "vllm":
         return VllmEngine(model_path, config, logs)
     return TransformersEngine(model_path, config, logs)

@@ -226,6 +226,11 @@ class VllmEngine:
         """The process group of the server; None when not started."""
         return self._server.process_group if self._server else None
 
+    @property
+    def folder(self) -> Path | None:
+        """The server's own folder for temporary files and sockets; None when not started."""
+        return self._server.folder if self._server else None
+
     # Calls -------------------------------------------------------------------------------------------
 
     async def _complete(self, version: int, **body: Any) -> dict[str, Any]:

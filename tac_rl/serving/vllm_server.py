@@ -14,6 +14,8 @@ import aiohttp
 
 from tac_rl.config.engine import EngineSection
 from tac_rl.errors import EngineError
+from tac_rl.serving import leftovers
+from tac_rl.serving.guard import remove_folder
 from tac_rl.serving.hardware import has_gpu, shares_accelerator
 from tac_rl.serving.logs import log_tail, open_log
 from tac_rl.serving.model_folder import context_length
@@ -77,9 +79,11 @@ def server_command(model_path: Path, port: int, config: EngineSection, *, gpu: b
     return command + list(vllm.extra_args)
 
 
-def server_environment(config: EngineSection, api_key: str) -> dict[str, str]:
+def server_environment(config: EngineSection, api_key: str, folder: Path) -> dict[str, str]:
+    """What the server is started with; `folder` is its own for temporary files and sockets."""
     return {
         **os.environ,
+        **leftovers.environment(folder),
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "VLLM_API_KEY": api_key,
         "VLLM_NO_USAGE_STATS": "1",
@@ -106,6 +110,7 @@ class VllmServer:
         self._process: asyncio.subprocess.Process | None = None
         self._watching: asyncio.Task[None] | None = None
         self._log: IO[bytes] | None = None
+        self._folder: Path | None = None
         self.api_key = secrets.token_urlsafe(16)
         self.base_url = ""
 
@@ -113,14 +118,16 @@ class VllmServer:
         """Start the server and wait until it answers /health. Raises `EngineError` with the log's tail."""
         port = claim_port(self._config.vllm.port)
         self.base_url = f"http://{HOST}:{port}"
+        await asyncio.to_thread(leftovers.sweep)
+        self._folder = leftovers.make_folder()
         self._log = open_log(self._logs)
         command = server_command(self._model_path, port, self._config, gpu=has_gpu())
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(_GUARD), *command),
+            *(sys.executable, str(_GUARD), "--folder", str(self._folder), *command),
             stdin=asyncio.subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
-            env=server_environment(self._config, self.api_key),
+            env=server_environment(self._config, self.api_key, self._folder),
         )
         try:
             await self._wait_until_healthy()
@@ -128,6 +135,11 @@ class VllmServer:
             await self.stop()
             raise
         self._watching = asyncio.create_task(self._watch(self._process))
+
+    @property
+    def folder(self) -> Path | None:
+        """The server's own folder for temporary files and sockets; None when not started."""
+        return self._folder
 
     @property
     def process_group(self) -> int | None:
@@ -164,7 +176,7 @@ class VllmServer:
         )
 
     async def stop(self) -> None:
-        """End the server's whole process group. Safe to call twice."""
+        """End the server's whole process group, and remove what it left. Safe to call twice."""
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
@@ -177,6 +189,9 @@ class VllmServer:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+        folder, self._folder = self._folder, None
+        if folder is not None:  # The guard has removed it, unless it was killed itself.
+            await asyncio.to_thread(remove_folder, folder)
         if self._log is not None:
             self._log.close()
             self._log = None
