@@ -19,6 +19,7 @@ from tac_rl.config.engine import EngineSection
 from tac_rl.errors import AdapterError, EngineError
 from tac_rl.serving.base import Probe, Sampling
 from tac_rl.serving.build import build_engine
+from tac_rl.serving.guard import processes_of
 from tac_rl.serving.hardware import has_vllm
 from tac_rl.serving.publishing import Publisher
 from tac_rl.serving.transformers_engine import TransformersEngine
@@ -183,7 +184,7 @@ from tac_rl.serving.vllm_engine import VllmEngine
 async def main():
     engine = VllmEngine(Path(sys.argv[1]), EngineSection(max_batch=4, start_timeout_s=300))
     await engine.start()
-    print(engine.folder, engine.process_group, flush=True)
+    print(engine.folder, flush=True)
     await asyncio.sleep(600)
 
 asyncio.run(main())
@@ -198,8 +199,7 @@ def test_what_a_server_leaves_whose_owner_and_guard_were_killed_is_swept_at_the_
     ) as owner:
         try:
             assert owner.stdout is not None
-            name, group = owner.stdout.readline().split()
-            folder = Path(name)
+            folder = Path(owner.stdout.readline().strip())
             sockets, memory = left_by(folder)
             assert sockets and memory
             (guard,) = Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split()
@@ -207,10 +207,9 @@ def test_what_a_server_leaves_whose_owner_and_guard_were_killed_is_swept_at_the_
             os.kill(int(guard), signal.SIGKILL)
         finally:
             owner.kill()
-    os.killpg(int(group), 0)  # the engine's processes are still there
+    assert processes_of(folder)  # the engine's own are still there
     assert all(path.exists() for path in memory)
     build_engine(EngineSection(kind="transformers"), served.model)
     assert not folder.exists()
     assert not any(path.exists() for path in memory)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(int(group), 0)
+    assert not processes_of(folder)

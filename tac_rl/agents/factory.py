@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tac_rl.agents.base import Agent
+from tac_rl.agents.openai_agents import OpenAIAgentsAgent
 from tac_rl.agents.openhands.agent import OpenHandsAgent
 from tac_rl.agents.scripted import Demonstrator, NopAgent, OracleAgent, script_demonstrator
 from tac_rl.agents.toolcall import ToolCallAgent
 from tac_rl.config.agent import AgentSection
 from tac_rl.errors import ConfigError
 
-AGENTS = ("toolcall", "openhands", "oracle", "nop", "script:FILE")
+AGENTS = ("toolcall", "openhands", "openai-agents", "oracle", "nop", "script:FILE")
 
 
 @asynccontextmanager
@@ -46,6 +47,8 @@ def make_agent(
         return ToolCallAgent(call_timeout_s=(config or AgentSection()).call_timeout_s)
     if spec == "openhands":
         return OpenHandsAgent(config or AgentSection(name=spec))
+    if spec == "openai-agents":
+        return OpenAIAgentsAgent(call_timeout_s=(config or AgentSection()).call_timeout_s)
     if spec == "nop":
         return NopAgent()
     if spec == "oracle":
