@@ -32,10 +32,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--agent",
         default="toolcall",
-        metavar="{toolcall,openhands,oracle,nop,script:FILE}",
+        metavar="{toolcall,openhands,openai-agents,oracle,nop,script:FILE}",
         help="who works (default: %(default)s); script:FILE sends each line of FILE as one command",
     )
-    model = parser.add_argument_group("the model of --agent toolcall and openhands")
+    model = parser.add_argument_group("the model of --agent toolcall, openhands and openai-agents")
     model.add_argument("--config", type=Path, help="YAML file of a run (default: the tiny policy)")
     model.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.FIELD=VALUE")
     model.add_argument("--run", help="a run's name or directory: its newest adapter works")

@@ -27,8 +27,8 @@ class AgentSection(Section):
     """The agent and its limits."""
 
     name: str = "toolcall"
-    """`toolcall`, `openhands`, `openai-agents`, `oracle`, `nop` or `script:FILE`; training needs one that uses the model
-    (the first three)."""
+    """`toolcall`, `openhands`, `openai-agents`, `oracle`, `nop` or `script:FILE`; training needs one that uses the
+    model (the first three)."""
     max_turns: int = Field(default=12, ge=1)
     """Model calls of one attempt; a package's metadata may set its own."""
     seconds: float = Field(default=120.0, gt=0)
