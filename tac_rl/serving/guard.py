@@ -57,7 +57,7 @@ def _group_alive(group: int) -> bool:
 
 def _end_group(group: int) -> None:
     """SIGTERM, a while to obey it, SIGKILL."""
-    for number, seconds in ((signal.SIGTERM, _POLITE_SECONDS), (signal.SIGKILL, 1.0)):
+    for number, seconds in ((signal.SIGTERM, _POLITE_SECONDS), (signal.SIGKILL, _FORCE_SECONDS)):
         deadline = time.monotonic() + seconds
         try:
             os.killpg(group, number)
