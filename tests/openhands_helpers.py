@@ -65,9 +65,10 @@ class Workshop:
         watch: Callable[[AgentStep], None] | None = None,
         sandbox_limits: SandboxLimits | None = None,
         instruction: str = "Do it.",
+        tokenizer: Any = None,
         **options: Any,
     ) -> Attempt:
-        engine = ScriptedEngine(tiny_tokenizer(), script)
+        engine = ScriptedEngine(tokenizer or tiny_tokenizer(), script)
         steps: list[AgentStep] = []
         self._number += 1
         sandbox = await self._provider.start(

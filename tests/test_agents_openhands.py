@@ -3,12 +3,17 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway_fakes import ScriptedEngine, call_text, cut
-from openhands_helpers import Attempt, Workshop, workshop
+from openhands_helpers import Attempt, Workshop, openhands_python, workshop
 
 from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
 from tac_rl.agents.calls import CUT, NO_CALL, NOT_JSON
@@ -17,7 +22,9 @@ from tac_rl.agents.toolcall import ToolCallAgent
 from tac_rl.config.agent import AgentSection, OpenHandsSection
 from tac_rl.errors import AgentWorkerError, ConfigError, GatewayError, InfrastructureError, SandboxError
 from tac_rl.gateway.session import Session
+from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.base import SandboxLimits
+from tac_rl.sandboxes.sweep import sweep
 
 FINISH = call_text("finish", {})
 BROKEN = '<tool_call>\n{"name": "bash", "arguments": {"command": "ls"\n</tool_call>'
@@ -106,6 +113,37 @@ def test_the_model_sees_the_same_tokens_as_from_the_built_in_agent(
     assert_one_exact_row(theirs)
 
 
+AWKWARD: list[Any] = [
+    bash("ls"),
+    bash("echo 'Grüße, 世界 🎉' > ü.txt"),
+    call_text("bash", {"z": {"b": [1, 2.0, {"c": "</tool_call>"}], "a": '\n\t"\\'}, "command": "true"}),
+    '<tool_call>\n{"name": "bash", "arguments": {"command": "echo "hi""}}\n</tool_call>',
+    bash("true"),
+    '<tool_call>{"name": "bash", "arguments": "{not json"}</tool_call>',
+    '<tool_call>{"name":"bash","arguments":{"command":"\\u00fc","command":"echo twice"}}</tool_call>',
+    f"<think>I should look first.\nYes.</think>\n\n{bash('cat a')}",
+    f"Two at once: {bash('echo a')}\n\n  and {bash('echo b')}",
+    cut('Let me see <tool_call>\n{"name": "bash", "argu'),
+    bash("true"),
+    cut("<think>never"),
+    '<tool_call>{"name":   "bash", "arguments": {"n": 1.0, "m": 1e400, "k": -0.0, "command": "true"}}</tool_call>',
+    '<tool_call>{"name": "bash", "arguments": {"command": "\\ud800"}}</tool_call>',
+    f"{bash('echo {1..5} | tee /dev/stderr')}  <tool_call></tool_call></tool_call>",
+    bash("true"),
+    f"{call_text('bash', [1, 'list'])}",
+    bash("x" * 300),
+    call_text("bash", {"command": "echo more", "again": None, "summary": "s", "security_risk": "LOW"}),
+    FINISH,
+]
+
+
+def test_twenty_awkward_turns_make_one_exact_row(shop: Workshop) -> None:
+    done = shop.attempt(*AWKWARD, limits=AgentLimits(max_turns=30))
+    assert done.report == AgentReport(Ending.FINISHED, 20)
+    assert [call.continues for call in done.recording.calls] == [None, *range(19)]
+    assert_one_exact_row(done)
+
+
 def test_endings_are_told_apart(shop: Workshop) -> None:
     def ending(*script: Any, **options: Any) -> tuple[Ending, str]:
         report = shop.attempt(*script, **options).report
@@ -192,6 +230,65 @@ def test_a_worker_that_is_killed_fails_its_rollouts_and_the_next_one_works(shop:
     with pytest.raises(AgentWorkerError, match="ended during a conversation"):
         shop.attempt(bash("true"), bash("true"), FINISH, watch=kill)
     assert shop.attempt(bash("true"), FINISH).report == AgentReport(Ending.FINISHED, 2)
+
+
+OWNER = """
+import asyncio, os, sys
+from pathlib import Path
+from tac_rl.agents.openhands.agent import OpenHandsAgent
+from tac_rl.config.agent import AgentSection, OpenHandsSection
+
+async def main():
+    section = OpenHandsSection(python=Path(sys.argv[1]))
+    agent = OpenHandsAgent(AgentSection(name="openhands", openhands=section), runtime_dir=Path(sys.argv[2]))
+    await agent.start()
+    print(*agent.pids, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_a_worker_dies_with_its_owner_and_the_sweep_removes_its_folder() -> None:
+    with tempfile.TemporaryDirectory(prefix="oh-") as folder:
+        owner = subprocess.Popen(
+            [sys.executable, "-c", OWNER, str(openhands_python()), folder], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert owner.stdout is not None
+            worker = runtime.identity(int(owner.stdout.readline()))
+            assert runtime.is_alive(worker)
+        finally:
+            owner.kill()
+            owner.wait()
+        for _ in range(100):
+            if not runtime.is_alive(worker):
+                break
+            time.sleep(0.05)
+        assert not runtime.is_alive(worker)
+        (leftover,) = sweep(Path(folder))
+        assert (leftover.processes, list(Path(folder).iterdir())) == ((), [])
+
+
+def test_a_worker_writes_and_connects_nowhere_else(shop: Workshop) -> None:
+    """Everything that the worker holds open or has written is in its own folder, or is a socket to us."""
+    shop.attempt(bash("echo hi"), FINISH)
+    (pid,) = shop.agent.pids
+    environment = dict(
+        item.split("=", 1) for item in Path(f"/proc/{pid}/environ").read_text().split("\0") if item
+    )
+    folder = Path(environment["HOME"]).parent
+    places = [environment[name] for name in ("HOME", "TMPDIR", "TMUX_TMPDIR", "OH_PERSISTENCE_DIR")]
+    assert all(Path(place).is_relative_to(folder) for place in places)
+    targets = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
+    files = [
+        t for t in targets if t.startswith("/") and t != "/dev/null" and not t.startswith("/dev/urandom")
+    ]
+    assert all(Path(name).is_relative_to(folder) for name in files), files
+    connections = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    inodes = {t.removeprefix("socket:[").removesuffix("]") for t in targets if t.startswith("socket:")}
+    remote = [line.split()[2] for line in connections if line.split()[9] in inodes]
+    assert all(address.startswith("0100007F:") for address in remote), remote  # 127.0.0.1
 
 
 def test_it_refuses_to_work_without_an_endpoint(shop: Workshop) -> None:

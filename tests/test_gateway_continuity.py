@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tac_rl.agents.prompt import TOOLS
 from tac_rl.gateway.messages import extend_digest, normalise
-from tac_rl.gateway.protocol import parse_request
+from tac_rl.gateway.protocol import ApiError, parse_request
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.server import Gateway
 from tac_rl.gateway.session import Recording
@@ -262,3 +262,109 @@ def test_call_records_tell_the_trajectory() -> None:
     assert second.completion_tokens == len(engine.completions[1])
     assert recording.engine_seconds == first.engine_seconds + second.engine_seconds
     assert json.loads(json.dumps(first.messages)) == list(first.messages)
+
+
+BASH = {"type": "function", "function": {"name": "bash", "parameters": {"type": "object", "properties": {}}}}
+UNREADABLE = [
+    '<tool_call>\n{"name": "bash", "arguments": {"command": "echo "hi""}}\n</tool_call>',
+    "<tool_call>",
+    '<tool_call>{"name": "bash", "arguments": "{not json"}</tool_call>',
+    call_text("bash", [1, "list"]),
+    call_text("shell", {"command": "ls"}),
+    f"{call_text('bash', {'command': 'a'})}<tool_call>{{</tool_call>",
+]
+
+
+def repaired(message: Any) -> Any:
+    """As a harness sends back a reply whose last call it could not carry out: another name, other arguments."""
+    sent = json.loads(json.dumps(message))
+    sent["tool_calls"][-1]["function"] = {"name": "repaired", "arguments": '{"malformed": true}'}
+    return sent
+
+
+def test_unreadable_calls_reach_those_who_ask_as_calls_and_are_known_however_they_come_back() -> None:
+    engine = ScriptedEngine(TOKENIZERS["tiny"](), UNREADABLE)
+
+    async def run() -> tuple[Recording, list[Any]]:
+        async with opened(engine) as (gateway, session):
+            async with openai.AsyncOpenAI(
+                base_url=session.endpoint.base_url, api_key=session.endpoint.api_key
+            ) as client:
+                history, replies = list(BEGIN), []
+                for turn in range(len(UNREADABLE)):
+                    answer = await client.chat.completions.create(
+                        model="m",
+                        messages=history,
+                        tools=[BASH],  # type: ignore[list-item]
+                        extra_body={"unreadable_calls": "calls"},
+                    )
+                    replies.append(answer.choices[0].message.model_dump())
+                    history += [repaired(replies[-1]), *answers(replies[-1], turn)]
+            return await gateway.close(session), replies
+
+    recording, replies = asyncio.run(run())
+    assert [reply["tool_calls"][-1]["function"]["name"] for reply in replies] == [
+        *("bash", "bash", "bash", "bash", "shell", "bash")
+    ]
+    assert [reply["content"] for reply in replies] == [None] * len(UNREADABLE)
+    assert replies[0]["tool_calls"][0]["function"]["arguments"].startswith('{"name": "bash"')
+    assert replies[1]["tool_calls"][0]["function"]["arguments"] == ""
+    assert len(replies[5]["tool_calls"]) == 2
+    (row,) = recording.rows
+    assert_is_what_the_engine_did(row, engine)
+
+
+def test_a_readable_call_that_comes_back_changed_is_a_rewrite_whatever_its_id() -> None:
+    engine = ScriptedEngine(TOKENIZERS["tiny"](), [call_text("bash", {"command": "a"}), "two"])
+
+    async def run() -> Recording:
+        async with opened(engine) as (gateway, session):
+            call = await session.complete(parse_request({"messages": BEGIN, "tools": [BASH]}))
+            changed = repaired(call.reply)
+            history = [*BEGIN, changed, *answers(changed, 0)]
+            await session.complete(parse_request({"messages": history, "tools": [BASH]}))
+            return await gateway.close(session)
+
+    assert [call.continues for call in asyncio.run(run()).calls] == [None, None]
+
+
+def test_calls_without_tools_beside_an_agent_with_tools_reach_no_row() -> None:
+    script = ["a title", call_text("bash", {"command": "a"}), "a summary", "done"]
+    engine = ScriptedEngine(TOKENIZERS["tiny"](), script)
+
+    async def run() -> Recording:
+        async with opened(engine) as (gateway, session):
+
+            async def ask(history: list[Any], **more: Any) -> Any:
+                call = await session.complete(parse_request({"messages": history, **more}))
+                call.delivered = True
+                return call.reply
+
+            await ask([{"role": "user", "content": "Make a title."}])
+            reply = await ask(BEGIN, tools=[BASH])
+            await ask([*BEGIN, reply, {"role": "user", "content": "Sum it up."}])
+            await ask([*BEGIN, reply, *answers(reply, 0)], tools=[BASH])
+            return await gateway.close(session)
+
+    recording = asyncio.run(run())
+    assert [call.row for call in recording.calls] == [None, 0, None, 0]
+    (row,) = recording.rows
+    assert row.token_ids == engine.prompts[3] + engine.completions[3]
+    assert sum(row.sampled) == len(engine.completions[1]) + len(engine.completions[3])
+
+
+def test_nulls_that_a_harness_leaves_out_change_nothing() -> None:
+    def digest(arguments: str) -> bytes:
+        raw = {
+            "role": "assistant",
+            "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": arguments}}],
+        }
+        return extend_digest(b"", normalise(raw, 0))
+
+    assert digest('{"a": 1, "b": null, "c": {"d": null}}') == digest('{"a": 1, "c": {}}')
+    assert digest('{"a": [null]}') != digest('{"a": []}')
+
+
+def test_an_unknown_wish_for_unreadable_calls_is_refused() -> None:
+    with pytest.raises(ApiError, match="unreadable_calls"):
+        parse_request({"messages": BEGIN, "unreadable_calls": "drop"})

@@ -1,10 +1,11 @@
 """Chat messages: checked, brought to one shape for the template, and to one meaning for comparison.
 
 Harnesses send an assistant turn back differently from how it was generated: arguments dumped again
-(spaces, key order, escapes, 1.0 as 1), content None or '' or in parts, reasoning dropped, ids replaced.
-Two turns mean the same if their text agrees up to white space and reasoning, and their calls agree in
-name and in arguments as parsed; arguments that can't be parsed must agree verbatim. What the policy
-didn't write (system, user and tool messages) must agree exactly.
+(spaces, key order, escapes, 1.0 as 1, nulls left out), content None or '' or in parts, reasoning dropped,
+ids replaced. Two turns mean the same if their text agrees up to white space and reasoning, and their calls
+agree in name and in arguments as parsed; arguments that can't be parsed must agree verbatim, unless the
+session knows the call by its id (`session.py`). What the policy didn't write (system, user and tool
+messages) must agree exactly.
 """
 
 import hashlib
@@ -65,6 +66,19 @@ def history_digests(messages: Sequence[Message], tools: Sequence[Any] | None) ->
         yield digest
 
 
+def with_calls(message: Message, known: Mapping[str, tuple[str, str]]) -> Message:
+    """The message with the calls whose ids are in `known` as they were: name and arguments by id."""
+    calls = message.get("tool_calls")
+    if not calls or not any(call["id"] in known for call in calls):
+        return message
+    restored = []
+    for call in calls:
+        if (original := known.get(call["id"])) is not None:
+            call = {**call, "function": {"name": original[0], "arguments": original[1]}}
+        restored.append(call)
+    return {**message, "tool_calls": restored}
+
+
 def extend_digest(digest: bytes, message: Message) -> bytes:
     """The digest of a history that ends in `digest`, with `message` added."""
     return _digest(digest, meaning(message))
@@ -108,11 +122,25 @@ def _call(raw: Any, where: str) -> Message:
     }
 
 
+def is_object(arguments: str) -> bool:
+    """Whether a call's arguments are a JSON object, as every tool wants them."""
+    return isinstance(_parse(arguments), dict)
+
+
 def _argument_meaning(arguments: Any) -> Any:
     if not isinstance(arguments, str):
-        return arguments
+        return _without_nulls(arguments)
     parsed = _parse(arguments)
-    return ["unparsed", arguments.strip()] if parsed is None else parsed
+    return ["unparsed", arguments.strip()] if parsed is None else _without_nulls(parsed)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Harnesses that parse arguments into models leave out what is null."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def _parse(text: str) -> Any:

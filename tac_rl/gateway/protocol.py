@@ -51,6 +51,14 @@ class ChatRequest:
     tools_allowed: bool
     """False for `tool_choice: "none"`: the tools stay in the prompt, calls stay text."""
     max_tokens: int | None
+    unreadable_as_calls: bool = False
+    """Tool calls that can't be read are delivered as calls with those arguments, not as text."""
+
+    def tool_for_unreadable(self) -> str | None:
+        """The tool that an unreadable call is delivered to where it names none; None where it stays text."""
+        if not (self.unreadable_as_calls and self.tools_allowed and self.tools):
+            return None
+        return str(self.tools[0]["function"].get("name", ""))
 
 
 def parse_request(body: Any) -> ChatRequest:
@@ -64,7 +72,7 @@ def parse_request(body: Any) -> ChatRequest:
     tools = body.get("tools") or None
     if tools is not None and (
         not isinstance(tools, list)
-        or not all(isinstance(tool, dict) and "function" in tool for tool in tools)
+        or not all(isinstance(tool, dict) and isinstance(tool.get("function"), dict) for tool in tools)
     ):
         raise ApiError.invalid("tools must be a list of {type: function, function: {...}}", "tools")
     return ChatRequest(
@@ -72,7 +80,14 @@ def parse_request(body: Any) -> ChatRequest:
         tools=None if tools is None else tuple(tools),
         tools_allowed=tools is not None and _tools_allowed(body.get("tool_choice")),
         max_tokens=_max_tokens(body),
+        unreadable_as_calls=_unreadable_as_calls(body.get("unreadable_calls")),
     )
+
+
+def _unreadable_as_calls(wanted: Any) -> bool:
+    if wanted in (None, "text", "calls"):
+        return bool(wanted == "calls")
+    raise ApiError.invalid(f"unreadable_calls is {wanted!r}; use 'text' or 'calls'", "unreadable_calls")
 
 
 def _refuse_unsupported(body: Mapping[str, Any]) -> None:

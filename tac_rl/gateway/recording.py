@@ -22,6 +22,8 @@ class Call:
     """Prompt tokens after the parent's last token; the whole prompt where there is no parent."""
     prompt_digest: bytes
     seed: int | None
+    offers_tools: bool = False
+    """The request offered tools."""
     task: "asyncio.Task[None] | None" = None
     completion_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
@@ -61,7 +63,7 @@ class CallRecord:
 
     index: int
     row: int | None
-    """Position of its row in `Recording.rows`; None where its tokens are in none (never delivered)."""
+    """Position of its row in `Recording.rows`; None where its tokens are in none (never delivered, or no turn)."""
     continues: int | None
     """Index of the call whose tokens it continues; None where a history began or was rewritten."""
     messages: tuple[Message, ...]
@@ -96,9 +98,15 @@ def record(
 
     A row is a path from a first prompt to a reply that nothing continues. Where a history was continued in
     two ways, the shared calls are sampled tokens in the first of the rows and context in the others.
-    Replies that no client took had no effect on the world, and are left out.
+    Replies that no client took had no effect on the world, and are left out. So are calls without tools of an agent
+    that has tools: titles and summaries that a harness asks for beside its work are no turns of the agent.
     """
-    taken = [call for call in calls if call.finish_reason is not None and call.delivered]
+    has_tools = any(call.offers_tools for call in calls)
+    taken = [
+        call
+        for call in calls
+        if call.finish_reason is not None and call.delivered and (call.offers_tools or not has_tools)
+    ]
     continued = {id(call.parent) for call in taken}
     row_of: dict[int, int] = {}
     rows: list[Row] = []

@@ -41,7 +41,8 @@ class Renderer:
         # transformers' own `encode` goes through a batch call, which hops to a thread pool and back for each
         # text: on a busy machine that waits for the scheduler longer than the whole call takes.
         self._special = re.compile(
-            "|".join(re.escape(t.content) for t in tokenizer.added_tokens_decoder.values() if t.special) or r"(?!)"
+            "|".join(re.escape(t.content) for t in tokenizer.added_tokens_decoder.values() if t.special)
+            or r"(?!)"
         )
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()

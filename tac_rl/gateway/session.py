@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tac_rl.errors import EngineError
 from tac_rl.gateway.keys import accepts
-from tac_rl.gateway.messages import extend_digest, history_digests, normalise
+from tac_rl.gateway.messages import extend_digest, history_digests, is_object, normalise, with_calls
 from tac_rl.gateway.protocol import ApiError, ChatRequest, reply_message
 from tac_rl.gateway.recording import Call, CallRecord, Recording, record
 from tac_rl.gateway.renderer import Renderer
@@ -58,9 +58,13 @@ class Session:
         self._max_calls = max_calls
         self._call_timeout_s = call_timeout_s
         self._calls: list[Call] = []
-        self._by_request: dict[tuple[bytes, bool, int | None], Call] = {}
+        self._by_request: dict[tuple[bytes, bool, int | None, bool], Call] = {}
         self._by_reply: dict[bytes, Call] = {}
         """Calls by the digest of the history that ends with their reply."""
+        self._impossible: dict[str, tuple[str, str]] = {}
+        """Name and arguments, by id, of calls that no harness can carry out as they are (arguments that are no JSON
+        object, a tool that isn't offered). Harnesses repair or replace them in later histories, each in its own way,
+        so these calls are known by the id that they got here."""
         self._next_tool_call = itertools.count()
 
     def accepts(self, authorization: str) -> bool:
@@ -99,8 +103,9 @@ class Session:
 
     def _find_or_begin(self, request: ChatRequest) -> Call:
         messages = [normalise(raw, index) for index, raw in enumerate(request.messages)]
-        digests = list(history_digests(messages, request.tools))
-        key = (digests[-1], request.tools_allowed, request.max_tokens)
+        told = [with_calls(message, self._impossible) for message in messages]
+        digests = list(history_digests(told, request.tools))
+        key = (digests[-1], request.tools_allowed, request.max_tokens, request.unreadable_as_calls)
         known = self._by_request.get(key)
         if known is not None:
             known.requests += 1
@@ -128,6 +133,7 @@ class Session:
             new_ids=tuple(new_ids),
             prompt_digest=digests[-1],
             seed=_seed_of(self._sampling.seed, digests[-1]),
+            offers_tools=request.tools is not None,
         )
         prompt_ids = call.prompt_ids()
         room = self._context_limit - len(prompt_ids)
@@ -147,13 +153,13 @@ class Session:
         self._calls.append(call)
         self._by_request[key] = call
         call.task = asyncio.create_task(
-            self._generate(call, prompt_ids, sampling, request.tools_allowed),
+            self._generate(call, prompt_ids, sampling, request),
             name=f"{self.rollout_id} call {call.index}",
         )
         return call
 
     async def _generate(
-        self, call: Call, prompt_ids: list[int], sampling: Sampling, tools_allowed: bool
+        self, call: Call, prompt_ids: list[int], sampling: Sampling, request: ChatRequest
     ) -> None:
         """Fill in `call`. A failure fails the session: nobody can tell what the policy would have done."""
         started = time.perf_counter()
@@ -162,7 +168,7 @@ class Session:
                 completion = await self._engine.generate(prompt_ids, sampling, self.version)
             call.engine_seconds = time.perf_counter() - started
             _check(completion)
-            self._finish(call, completion, tools_allowed)
+            self._finish(call, completion, request)
         except TimeoutError:
             self.fail(f"the engine took more than {self._call_timeout_s:g} s for one call")
         except Exception as error:
@@ -170,12 +176,18 @@ class Session:
         finally:
             call.engine_seconds = call.engine_seconds or time.perf_counter() - started
 
-    def _finish(self, call: Call, completion: Completion, tools_allowed: bool) -> None:
+    def _finish(self, call: Call, completion: Completion, request: ChatRequest) -> None:
         call.completion_ids = tuple(completion.token_ids)
         call.logprobs = tuple(completion.logprobs)
         text = self._renderer.text(call.completion_ids)
-        reply = parse_reply(text) if tools_allowed else Reply(text.strip())
+        reply = (
+            parse_reply(text, request.tool_for_unreadable()) if request.tools_allowed else Reply(text.strip())
+        )
         call.reply = reply_message(reply, [next(self._next_tool_call) for _ in reply.calls])
+        offered = {tool["function"].get("name") for tool in request.tools or ()}
+        for told, asked in zip(call.reply.get("tool_calls", ()), reply.calls, strict=True):
+            if asked.name not in offered or not is_object(asked.arguments):
+                self._impossible[told["id"]] = (asked.name, asked.arguments)
         call.finish_reason = "tool_calls" if reply.calls else "stop"
         if completion.finish_reason == "length":
             call.finish_reason = "length"

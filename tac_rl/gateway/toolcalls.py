@@ -2,7 +2,8 @@
 
 A reply may hold several calls with text around them. The JSON is taken strictly (as vLLM's `hermes`
 parser does), so a policy trained here also works behind another server. A block that can't be read stays
-in the content as it is: nothing the model wrote is lost, and the agent can say what was wrong.
+in the content as it is: nothing the model wrote is lost, and the agent can say what was wrong. A harness to
+which text means the end of the work may ask for such blocks as calls instead, whose arguments can't be read.
 """
 
 import json
@@ -16,6 +17,7 @@ MAX_NESTING = 64
 
 _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _BLANK = re.compile(r"\s*")
+_NAME = re.compile(r'"name"\s*:\s*"([^"\\]+)"')
 _DECODER = json.JSONDecoder()
 
 
@@ -25,7 +27,8 @@ class ToolCall:
 
     name: str
     arguments: str
-    """As OpenAI has it: JSON text. Where the model wrote a string instead of an object, that string."""
+    """As OpenAI has it: JSON text. Where the model wrote a string instead of an object, that string; of a block that
+    could not be read, all that is in it."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,10 @@ class Reply:
     calls: tuple[ToolCall, ...] = ()
 
 
-def parse_reply(text: str) -> Reply:
+def parse_reply(text: str, unreadable: str | None = None) -> Reply:
     """Split a completion into content and calls. Never raises: what can't be read is content.
 
+    With `unreadable`, blocks that can't be read become calls too: of the tool that they seem to name, else of that one.
     A closing tag that is missing at the end of the text is forgiven; a call within `<think>` is no call.
     """
     if OPEN not in text:
@@ -53,7 +57,10 @@ def parse_reply(text: str) -> Reply:
         found = _read_call(text, opened + len(OPEN))
         if found is None:
             position = _end_of_broken(text, opened)
-            kept.append(text[opened:position])
+            if unreadable is None:
+                kept.append(text[opened:position])
+            else:
+                calls.append(_unreadable_call(text[opened:position], unreadable))
         else:
             call, position = found
             calls.append(call)
@@ -116,6 +123,12 @@ def _as_call(value: Any) -> ToolCall | None:
     if not isinstance(arguments, str):
         arguments = _dump(arguments)
     return ToolCall(name, arguments)
+
+
+def _unreadable_call(block: str, default: str) -> ToolCall:
+    named = _NAME.search(block)
+    inside = block.removeprefix(OPEN).removesuffix(CLOSE).strip()
+    return ToolCall(named[1] if named else default, inside)
 
 
 def _dump(value: Any) -> str:

@@ -1,7 +1,9 @@
 """The trainer's side of an OpenHands conversation: hands it to a worker, and runs its tools in the sandbox."""
 
 import asyncio
+import base64
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable
@@ -136,6 +138,8 @@ class _Serving:
                 match frame["op"]:
                     case "exec":
                         await self._exec(frame)
+                    case "get":
+                        await self._get(frame)
                     case "step":
                         self._watch(_step(frame, frame["tool"], frame["arguments"]))
                     case "end":
@@ -146,12 +150,31 @@ class _Serving:
             return AgentReport(Ending.TIMED_OUT, self._turns, f"{self._limits.seconds:g} s are over")
 
     async def _exec(self, frame: dict[str, Any]) -> None:
+        """Run a command; a quiet one is OpenHands' own affair and no step of the model."""
         command = frame["command"]
-        timeout_s = min(self._seconds_left(), self._sandbox.spec.limits.exec_seconds)
+        timeout_s = min(
+            self._seconds_left(), self._sandbox.spec.limits.exec_seconds, frame.get("seconds") or math.inf
+        )
         result = await self._sandbox.exec(command, timeout_s=timeout_s)
-        step = _step(frame, "bash", command)
-        self._watch(AgentStep(step.turn, step.text, step.tool, step.arguments, result))
-        self._conversation.send({"observation": observation(result)})
+        if not frame.get("quiet"):
+            step = _step(frame, frame.get("tool", "bash"), command)
+            self._watch(AgentStep(step.turn, step.text, step.tool, step.arguments, result))
+        self._conversation.send(
+            {
+                "observation": observation(result),
+                "output": result.output,
+                "exit_code": result.exit_code,
+                "timed_out": result.timed_out,
+            }
+        )
+
+    async def _get(self, frame: dict[str, Any]) -> None:
+        try:
+            data = await self._sandbox.get(frame["path"], max_bytes=frame["max_bytes"])
+        except FileNotFoundError:
+            self._conversation.send({"missing": frame["path"]})
+        else:
+            self._conversation.send({"data": base64.b64encode(data).decode()})
 
     def _seconds_left(self) -> float:
         left = self._deadline - time.monotonic()

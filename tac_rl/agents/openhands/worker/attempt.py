@@ -46,8 +46,13 @@ class Attempt:
         self._text = text
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
-        """Let the trainer act in the sandbox; raises `Over` where it has hung up."""
-        text, self._text = self._text, ""
+        """Let the trainer act in the sandbox; raises `Over` where it has hung up.
+
+        `quiet=True`: no step of the model's, so nobody is told.
+        """
+        text = ""
+        if op == "exec" and not fields.get("quiet"):
+            text, self._text = self._text, ""
         try:
             wire.send(self._stream, {"op": op, "turn": self.turn, "text": text, **fields})
         except OSError:
@@ -80,3 +85,8 @@ class Attempt:
         self._malformed += 1
         if self._malformed >= self._max_malformed:
             raise Stop(Ending.AGENT_FAILED, too_many(self._malformed, why))
+
+
+def text_of(message: Any) -> str:
+    """All text of one of the SDK's messages."""
+    return "".join(part.text for part in message.content if hasattr(part, "text"))

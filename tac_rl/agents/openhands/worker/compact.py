@@ -29,7 +29,7 @@ from pydantic import PrivateAttr
 
 from tac_rl.agents.base import Ending
 from tac_rl.agents.calls import NO_CALL, Malformed, command_of, unreadable
-from tac_rl.agents.openhands.worker.attempt import Attempt
+from tac_rl.agents.openhands.worker.attempt import Attempt, text_of
 from tac_rl.agents.prompt import SYSTEM_PROMPT, TOOLS
 
 TOOL_SPECS = [Tool(name=tool["function"]["name"]) for tool in TOOLS]
@@ -123,7 +123,7 @@ class CompactAgent(Agent):
         stream: Any = None,
     ) -> None:
         cut = _was_cut(llm_response)
-        text = _text(message)
+        text = text_of(message)
         self._attempt.reply(text)
         read = [_read(call, cut) for call in message.tool_calls or ()]
         # The whole reply goes into the history before any answer, or it would come back in pieces.
@@ -168,7 +168,7 @@ class CompactAgent(Agent):
         *,
         mask_secrets: bool = True,
     ) -> None:
-        text = _text(message)
+        text = text_of(message)
         self._attempt.reply(text)
         self._emit_message_event(message, llm_response, conversation, on_event, mask_secrets=mask_secrets)
         why = unreadable(text, cut=_was_cut(llm_response))
@@ -215,10 +215,6 @@ def _read(call: MessageToolCall, cut: bool) -> tuple[Action | None, str]:
     except Malformed as malformed:
         return None, str(malformed)
     return (DoneAction() if command is None else CommandAction(command=command)), ""
-
-
-def _text(message: Message) -> str:
-    return "".join(part.text for part in message.content if isinstance(part, TextContent))
 
 
 def _was_cut(response: LLMResponse) -> bool:

@@ -19,6 +19,9 @@ from tac_rl.agents.openhands import wire
 from tac_rl.agents.openhands.worker.attempt import Attempt, Over, Stop
 from tac_rl.agents.openhands.worker.compact import CompactAgent
 from tac_rl.agents.openhands.worker.endpoint import EndpointError, EndpointLLM
+from tac_rl.agents.openhands.worker.full import FullAgent
+
+STUCK = "stuck: OpenHands saw it repeat itself"
 
 logging.disable(logging.WARNING)  # A policy in training does everything that the SDK warns of.
 
@@ -47,6 +50,7 @@ def run(stream: socket.socket) -> None:
 
 def _work(attempt: Attempt, order: dict[str, Any], folder: str) -> dict[str, Any]:
     """The last frame; raises `Over`."""
+    full = order["profile"] == "full"
     llm = EndpointLLM(
         model=f"openai/{order['model']}",
         base_url=order["base_url"],
@@ -60,13 +64,16 @@ def _work(attempt: Attempt, order: dict[str, Any], folder: str) -> dict[str, Any
         native_tool_calling=True,
         input_cost_per_token=0.0,
         output_cost_per_token=0.0,
+        # The stock loop takes text for the end of the work, a broken call in it included.
+        splits_thinking=full,
+        litellm_extra_body={"unreadable_calls": "calls"} if full else {},
     )
-    agent = CompactAgent.made(llm, attempt)
+    agent = FullAgent.made(llm, attempt) if full else CompactAgent.made(llm, attempt)
     conversation = LocalConversation(
         agent,
         folder,
         visualizer=None,
-        stuck_detection=False,
+        stuck_detection=full,  # the built-in agent has none
         max_iteration_per_run=int(order["max_turns"]),
     )
     try:
@@ -80,6 +87,8 @@ def _work(attempt: Attempt, order: dict[str, Any], folder: str) -> dict[str, Any
             conversation.close()
     if attempt.ending is not None:
         return {"ending": attempt.ending, "detail": attempt.detail}
+    if conversation.state.execution_status is ConversationExecutionStatus.STUCK:
+        return {"ending": Ending.AGENT_FAILED, "detail": STUCK}
     if conversation.state.execution_status is ConversationExecutionStatus.ERROR:
         return {"ending": Ending.OUT_OF_TURNS, "detail": f"{order['max_turns']} turns are used up"}
     return {"failed": f"the conversation stopped as {conversation.state.execution_status.value}"}

@@ -7,6 +7,7 @@ makes a new client for every rollout's URL and folds the gateway's error codes i
 import contextlib
 import http.client
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from openhands.sdk import LLM
 from pydantic import PrivateAttr
 
 from tac_rl.agents.base import ENDINGS_BY_CODE, Ending
+
+_THINKING = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 
 
 class EndpointError(Exception):
@@ -29,6 +32,8 @@ class EndpointError(Exception):
 class EndpointLLM(LLM):
     """For one conversation, which makes one call at a time."""
 
+    splits_thinking: bool = False
+    """Reasoning at the beginning of a reply is told apart from its text, as litellm does."""
     _http: http.client.HTTPConnection | None = PrivateAttr(default=None)
 
     def close(self) -> None:
@@ -47,12 +52,13 @@ class EndpointLLM(LLM):
         body: dict[str, Any] = {"model": self.model.removeprefix("openai/"), "messages": messages}
         if options.get("tools"):
             body["tools"] = options["tools"]
-        body |= options.get("extra_body") or {}
+        body |= self.litellm_extra_body
         status, payload = self._post(json.dumps(body).encode())
         if status != 200:
             raise _failure(f"{self.base_url} answered {status}", payload)
         try:
-            payload["choices"][0]["message"]["role"]
+            if self.splits_thinking:
+                _split_thinking(payload["choices"][0]["message"])
             return ModelResponse(**payload)
         except Exception as error:
             raise EndpointError(f"{self.base_url} answered something else than a chat completion") from error
@@ -75,6 +81,11 @@ class EndpointLLM(LLM):
             with contextlib.suppress(OSError):
                 self.close()
             raise EndpointError(f"{self.base_url}: {type(error).__name__}: {error}") from error
+
+
+def _split_thinking(message: dict[str, Any]) -> None:
+    if (found := _THINKING.match(message.get("content") or "")) is not None:
+        message["reasoning_content"], message["content"] = found[1], found[2]
 
 
 def _failure(what: str, payload: Any) -> EndpointError:
