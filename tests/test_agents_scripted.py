@@ -93,7 +93,7 @@ def test_a_missing_or_unreadable_script_is_a_clear_error(tmp_path: Path) -> None
 
 
 def test_an_unknown_agent_is_a_clear_error() -> None:
-    with pytest.raises(ConfigError, match=r"'tolcall'.*toolcall, openhands, oracle, nop, script:FILE"):
+    with pytest.raises(ConfigError, match=r"'tolcall'.*toolcall, .*script:FILE"):
         make_agent("tolcall")
 
 
