@@ -11,6 +11,7 @@ from pathlib import Path
 
 BENCHMARKS: dict[str, list[list[str]]] = {
     "sandbox": [[]],
+    "sandbox_docker": [[]],
     "gateway": [[]],
     "engine": [[]],
     "learner": [[]],

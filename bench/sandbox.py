@@ -9,8 +9,8 @@ import math
 import time
 from collections.abc import Awaitable
 
-from tac_rl.sandboxes.base import SandboxSpec
-from tac_rl.sandboxes.bubblewrap import BubblewrapProvider, BubblewrapSandbox
+from tac_rl.sandboxes.base import Sandbox, SandboxProvider, SandboxSpec
+from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
 
 STARTS, EXECS, PROGRAMS, AT_ONCE, RESETS = 60, 2000, 400, 32, 100
 FILES = {f"data/f{number}.csv": b"name,amount\n" * 200 for number in range(20)}
@@ -32,16 +32,15 @@ async def timed(work: Awaitable[object]) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-async def ready(provider: BubblewrapProvider, name: str) -> BubblewrapSandbox:
+async def ready(provider: SandboxProvider, name: str) -> Sandbox:
     """Start, and run one command."""
     sandbox = await provider.start(SandboxSpec(name))
-    assert isinstance(sandbox, BubblewrapSandbox)
     result = await sandbox.exec("true")
     assert result.exit_code == 0, result
     return sandbox
 
 
-async def rollout(provider: BubblewrapProvider, name: str) -> None:
+async def rollout(provider: SandboxProvider, name: str) -> None:
     """What one rollout asks of its sandbox."""
     sandbox = await ready(provider, name)
     await sandbox.put(FILES)

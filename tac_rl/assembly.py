@@ -178,8 +178,8 @@ def context_limit(config: RunConfig) -> int:
     return min(int(model.get("max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT)
 
 
-def _sandboxes(config: RunConfig, stack: AsyncExitStack) -> SandboxProvider:
-    provider = make_provider(config.sandbox)
+def _sandboxes(config: RunConfig, stack: AsyncExitStack, *, run: str = "") -> SandboxProvider:
+    provider = make_provider(config.sandbox, run=run)
     provider.check()
     stack.push_async_callback(provider.close)
     return provider

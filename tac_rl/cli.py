@@ -13,6 +13,7 @@ COMMANDS = {
     "monitor": ("tac_rl.monitor.cli", "watch a run: python tac_rl/monitor.py"),
     "warmstart": ("tac_rl.warmstart", "rebuild the tiny policy: python tac_rl/warmstart.py"),
     "office": ("tac_rl.office.cli", "serve a company, import one, list snapshots: python -m tac_rl.office"),
+    "sandbox": ("tac_rl.sandboxes.cli", "prove the isolation, remove leftovers: python -m tac_rl.sandboxes"),
     "tasks": ("tac_rl.tasks.cli", "list, check and lay out task packages: python -m tac_rl.tasks"),
     "tac": ("tac_rl.tac.cli", "run packages of TheAgentCompany: python -m tac_rl.tac"),
 }

@@ -62,5 +62,5 @@ def with_docker(
 def containers_of(client: docker.DockerClient, provider: DockerProvider) -> list[str]:
     """Names of the containers of this process's providers, running or not."""
     owner = provider._labels["org.tac-rl.owner"]
-    found = client.containers.list(all=True, filters={"label": f"org.tac-rl.owner={owner}"})
-    return sorted(container.name for container in found)
+    found = client.api.containers(all=True, filters={"label": f"org.tac-rl.owner={owner}"})
+    return sorted(entry["Names"][0].lstrip("/") for entry in found)

@@ -217,7 +217,7 @@ def test_killing_the_owner_ends_its_containers_and_the_next_start_removes_the_re
         assert owner.stdout is not None and owner.stdout.readline() == b"ready\n"
         identity = runtime.identity(owner.pid)
         of_owner = {"label": f"org.tac-rl.owner={identity}"}
-        containers = docker_engine.containers.list(all=True, filters=of_owner)
+        containers = docker_engine.containers.list(all=True, filters=of_owner, ignore_removed=True)
         assert len(containers) == 3
         owner.kill()
         owner.wait(10)
@@ -229,7 +229,9 @@ def test_killing_the_owner_ends_its_containers_and_the_next_start_removes_the_re
 
     async def work(provider: DockerProvider) -> None:
         await provider.start(SandboxSpec("next"))
-        left = await asyncio.to_thread(docker_engine.containers.list, all=True, filters=of_owner)
+        left = await asyncio.to_thread(
+            docker_engine.containers.list, all=True, filters=of_owner, ignore_removed=True
+        )
         assert left == []
         assert [path.name for path in base.iterdir()] == [runtime.identity(os.getpid())]
 

@@ -36,7 +36,12 @@ def sweep(base: Path) -> list[Leftover]:
     """Find leftovers, end their processes and remove their folders; what was found is returned."""
     leftovers = find_leftovers(base)
     for leftover in leftovers:
-        for name in leftover.processes:
-            runtime.kill(name)
-        runtime.remove(leftover.folder)
+        remove_leftover(leftover)
     return leftovers
+
+
+def remove_leftover(leftover: Leftover) -> None:
+    """End its processes and remove its folder."""
+    for name in leftover.processes:
+        runtime.kill(name)
+    runtime.remove(leftover.folder)

@@ -35,6 +35,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     check.add_argument("--json", action="store_true", help="print one JSON list and nothing else")
     check.add_argument("--seeds", type=int, default=50, help="instances that the oracle must solve")
     check.add_argument("--jobs", type=int, default=2, help="packages at once (default: %(default)s)")
+    check.add_argument(
+        "--sandbox", choices=("bubblewrap", "docker"), default="bubblewrap", help="(default: %(default)s)"
+    )
     new = verbs.add_parser("new", help="lay out a package: a tiny working one, to be filled in")
     new.add_argument("name", metavar="NAME", help="role first, such as hr-leave-balance")
     args = parser.parse_args(arguments)
@@ -67,7 +70,8 @@ def _list(path: Path) -> int:
 async def _check(args: argparse.Namespace) -> int:
     folders = find_folders(args.path, args.names)
     console = Console(highlight=False, soft_wrap=True)
-    provider = make_provider(SandboxSection())
+    provider = make_provider(SandboxSection(kind=args.sandbox))
+    provider.check()
     office = build_office(OfficeSection())  # Started by the first package that names services.
     verdicts: list[Verdict] = []
     try:

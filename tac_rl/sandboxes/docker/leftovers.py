@@ -1,7 +1,7 @@
-"""What dead processes left in Docker: containers, and images of ours that nothing would be started from again.
+"""What dead processes left in Docker: containers, volumes, and images of ours that nothing starts from again.
 
-Only what carries our labels is ever looked at. Volumes are none of ours: a container has no named one, and its
-anonymous ones go with it.
+Only what carries our labels is ever looked at. Volumes we make none, and a container's anonymous ones go with
+it; one that carries an owner's label is treated like the owner's containers all the same.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from docker.errors import APIError, NotFound
 from tac_rl.sandboxes.docker import labels
 from tac_rl.sandboxes.docker.containers import remove
 from tac_rl.sandboxes.docker.daemon import Api
+from tac_rl.sandboxes.docker.images import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,37 @@ def find_containers(api: Api) -> list[DockerLeftover]:
     return found
 
 
+def find_volumes(api: Api) -> list[DockerLeftover]:
+    """Volumes whose owner is gone."""
+    found = []
+    for entry in api.volumes(filters={"label": labels.OWNER}).get("Volumes") or ():
+        marks = entry.get("Labels") or {}
+        if labels.is_orphan(marks, running=False):
+            detail = f"owner {marks.get(labels.OWNER, '?')} is gone"
+            found.append(DockerLeftover("volume", entry["Name"], entry["Name"], detail))
+    return found
+
+
+def find_images(api: Api, *, all_ours: bool = False) -> list[DockerLeftover]:
+    """Images of sandboxes and tasks that have no name any more or whose files have changed since.
+
+    `all_ours`: all images of sandboxes and tasks; they are built again when they are needed.
+    """
+    found = []
+    for entry in api.images(filters={"label": labels.CONTENT}):
+        names = [name for name in entry.get("RepoTags") or () if name != "<none>:<none>"]
+        superseded = not names or (_is_default(names) and f"{DEFAULT}:latest" not in names)
+        if superseded or all_ours:
+            size = f"{entry.get('Size', 0) / 1e6:.0f} MB"
+            detail = f"{size}, {'superseded' if superseded else 'built again when needed'}"
+            found.append(DockerLeftover("image", entry["Id"], ", ".join(names) or entry["Id"][:19], detail))
+    return found
+
+
+def _is_default(names: Sequence[str]) -> bool:
+    return any(name.startswith(f"{DEFAULT}:") for name in names)
+
+
 def remove_leftovers(api: Api, leftovers: Sequence[DockerLeftover]) -> list[DockerLeftover]:
     """Remove them; gives those that are gone now."""
     gone = []
@@ -47,7 +79,7 @@ def remove_leftovers(api: Api, leftovers: Sequence[DockerLeftover]) -> list[Dock
             elif leftover.what == "volume":
                 api.remove_volume(leftover.id)
             else:
-                api.remove_image(leftover.id)
+                api.remove_image(leftover.id, force=True)  # With all its names; not where a container has it.
         except NotFound:
             pass
         except APIError:  # In use after all.
@@ -56,6 +88,9 @@ def remove_leftovers(api: Api, leftovers: Sequence[DockerLeftover]) -> list[Dock
     return gone
 
 
-def sweep_containers(api: Api) -> list[DockerLeftover]:
-    """Remove the containers of dead owners; what was removed is returned."""
-    return remove_leftovers(api, find_containers(api))
+def sweep_docker(api: Api) -> list[DockerLeftover]:
+    """Remove containers and volumes of dead owners; what was removed is returned.
+
+    Images stay: another checkout of the program may be using them. `tac-rl sandbox cleanup` asks.
+    """
+    return remove_leftovers(api, [*find_containers(api), *find_volumes(api)])

@@ -17,7 +17,7 @@ from tac_rl.sandboxes.docker.containers import Policy, Shape
 from tac_rl.sandboxes.docker.daemon import Daemon
 from tac_rl.sandboxes.docker.images import Images
 from tac_rl.sandboxes.docker.labels import owner_labels, rollout_labels
-from tac_rl.sandboxes.docker.leftovers import sweep_containers
+from tac_rl.sandboxes.docker.leftovers import sweep_docker
 from tac_rl.sandboxes.docker.pool import Pool
 from tac_rl.sandboxes.docker.starting import Started, Starter
 from tac_rl.sandboxes.settings import ENVIRONMENT, make_settings
@@ -28,12 +28,18 @@ class DockerSandbox(SandboxClient):
     """One running container."""
 
     def __init__(
-        self, spec: SandboxSpec, started: Started, starter: Starter, forget: Callable[["DockerSandbox"], None]
+        self,
+        spec: SandboxSpec,
+        started: Started,
+        name: str,
+        starter: Starter,
+        forget: Callable[["DockerSandbox"], None],
     ) -> None:
         super().__init__(spec, started.connection)
         self.listeners = started.listeners
-        self.container = started.name
-        """The container's name, for `docker inspect`; it says which rollout it serves unless it came from the pool."""
+        self.container = started.id
+        self.name = name
+        """The container's name in a moment, for people; it says what the sandbox is for."""
         self._started = started
         self._starter = starter
         self._forget = forget
@@ -95,7 +101,10 @@ class DockerProvider:
             if started is None:
                 labels = {**self._labels, **rollout_labels(spec.name)}
                 started = await starter.start(shape, spec.name, labels)
-            sandbox = DockerSandbox(spec, started, starter, self._running.discard)
+                name = started.name
+            else:
+                name = starter.rename(started, spec.name)
+            sandbox = DockerSandbox(spec, started, name, starter, self._running.discard)
             self._running.add(sandbox)
             await sandbox.init(self._settings(shape, spec), timeout_s=self._start_seconds)
         except BaseException as error:
@@ -123,7 +132,7 @@ class DockerProvider:
         )
         await self._starter.wait()
         with contextlib.suppress(SandboxError):  # The next start sweeps too.
-            await self._daemon.call(sweep_containers)
+            await self._daemon.call(sweep_docker)
         runtime.remove(self._home)
         with contextlib.suppress(OSError):  # Another provider of this process still uses it.
             self._home.parent.rmdir()
@@ -140,7 +149,7 @@ class DockerProvider:
             if self._home is None or self._starter is None or self._pool is None:
                 base = runtime.runtime_base(self._runtime_dir)
                 sweep(base)
-                await self._daemon.call(sweep_containers)
+                await self._daemon.call(sweep_docker)
                 home = base / runtime.identity(os.getpid()) / secrets.token_hex(2)
                 home.mkdir(parents=True, mode=0o700)
                 starter = Starter(self._daemon, home, self._policy, start_seconds=self._start_seconds)

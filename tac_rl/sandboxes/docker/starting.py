@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from docker.errors import NotFound
+
 from tac_rl.errors import SandboxError
 from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.client import Connection
@@ -33,11 +35,17 @@ _LOOK_SECONDS = 1.0
 class Started:
     """A container whose server is connected and has not been told anything yet."""
 
+    id: str
     name: str
     shape: Shape
     connection: Connection
     listeners: Mapping[int, socket.socket]
     folder: Path
+
+
+def container_name(name: str) -> str:
+    """A new name for a container of the sandbox `name`."""
+    return f"tac-rl-{re.sub(r'[^a-zA-Z0-9_.-]', '-', name)[:80]}-{secrets.token_hex(4)}"
 
 
 class Starter:
@@ -59,7 +67,7 @@ class Starter:
         control.mkdir(parents=True)
         # The container's root may not pass by permissions; on the host the runtime folder is private.
         control.chmod(0o755)
-        container = f"tac-rl-{re.sub(r'[^a-zA-Z0-9_.-]', '-', name)[:80]}-{secrets.token_hex(4)}"
+        container = container_name(name)
         config = container_config(
             shape, self._policy, server=shape.image.server, control=control, labels=labels
         )
@@ -80,14 +88,20 @@ class Starter:
         finally:
             listener.close()
             (control / "s").unlink(missing_ok=True)  # Nothing to connect to for what runs later.
-        return Started(container, shape, connection, listeners, folder)
+        return Started(making.result(), container, shape, connection, listeners, folder)
 
     async def discard(self, started: Started) -> None:
         """Kill and remove a container; safe to call twice, and where it has ended by itself."""
         started.connection.close()
         for listener in started.listeners.values():
             listener.close()
-        await asyncio.shield(self._end(self._remove(started.name, started.folder)))
+        await asyncio.shield(self._end(self._remove(started.id, started.folder)))
+
+    def rename(self, started: Started, name: str) -> str:
+        """Give a container from the pool the name of what it is used for, in the background."""
+        container = container_name(name)
+        self._end(self._rename(started.id, container))
+        return container
 
     async def wait(self) -> None:
         """Until everything that was given up or discarded is gone."""
@@ -122,6 +136,10 @@ class Starter:
             await making
         with contextlib.suppress(SandboxError):  # The next sweep tries again.
             await self._remove(container, folder)
+
+    async def _rename(self, container: str, name: str) -> None:
+        with contextlib.suppress(SandboxError, NotFound):  # Names are for people; it may be gone already.
+            await self._daemon.call(lambda api: api.rename(container, name))
 
     async def _remove(self, container: str, folder: Path) -> None:
         try:
