@@ -262,3 +262,28 @@ def test_a_missing_sdk_is_an_error_that_says_how_to_get_it(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "agents", None)
     with pytest.raises(ConfigError, match=r"pip install 'tac-rl\[openai-agents\]'"):
         make_agent("openai-agents")
+
+
+@pytest.mark.parametrize("where", ["command", "model call"])
+def test_a_cancelled_attempt_ends_and_leaves_no_task(where: str) -> None:
+    engine = ScriptedEngine(tiny_tokenizer(), [bash("echo begun; sleep 60")])
+
+    async def work(sandbox: Any) -> None:
+        engine.gate = asyncio.Event() if where == "model call" else None
+        async with opened(engine) as (_, session):
+            attempt = asyncio.create_task(
+                make_agent("openai-agents").work(
+                    "x", Workplace(sandbox), session.endpoint, AgentLimits(), lambda step: None
+                )
+            )
+            await engine.begun.wait()
+            await asyncio.sleep(0.5)
+            assert any("/agents/" in task.get_coro().cr_code.co_filename for task in asyncio.all_tasks())  # type: ignore[union-attr]
+            attempt.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await attempt
+            files = [task.get_coro().cr_code.co_filename for task in asyncio.all_tasks()]  # type: ignore[union-attr]
+            assert files and not [name for name in files if "/agents/" in name]
+            assert len(engine.prompts) == (1 if where == "command" else 0)
+
+    in_sandbox(work)
