@@ -22,7 +22,9 @@ from tac_rl.loop import TrainingLoop
 from tac_rl.office.build import build_office
 from tac_rl.office.overlay import Overlay
 from tac_rl.office.process import Office
+from tac_rl.rewards.build import build_ruler, check_ruler
 from tac_rl.rollouts.attempts import Attempts
+from tac_rl.rollouts.rewarding import Rewarder
 from tac_rl.rollouts.rollout import RolloutResult, Workshop, run_rollout
 from tac_rl.runs.reader import RunReader
 from tac_rl.runs.store import RunStore
@@ -48,6 +50,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
     """Everything that a run needs, started at the store's resume point."""
     started = time.monotonic()
     packages, heldout = choose_packages(config.tasks, package_loader(config))
+    check_ruler(config.rewards.ruler, own_context=context_limit(config))
     learner = ProcessLearner(
         config.learner,
         model_path=config.model,
@@ -61,6 +64,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
         provider = _sandboxes(config, stack)
         publisher, gateway = await _served_model(config, stack, store.logs)
         office = await _office(config, (*packages, *heldout), gateway, stack, store.logs / "office.log")
+        rewarder = await _rewarder(config, store, gateway, stack)
         stack.push_async_callback(learner.stop)
         point = store.resume_point
         await learner.start(point.adapter)
@@ -76,6 +80,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
             store,
             Curriculum({p.name: p.difficulty for p in packages}, config.curriculum, config.seed),
             Attempts(config, packages, heldout, workshop),
+            rewarder,
             learner,
             publisher,
         )
@@ -142,6 +147,7 @@ def plan_of(config: RunConfig) -> dict[str, Any]:
     packages, heldout = choose_packages(config.tasks, package_loader(config))
     make_provider(config.sandbox).check()
     Renderer.from_path(config.model)
+    check_ruler(config.rewards.ruler, own_context=context_limit(config))
     engine, reason = choose_engine(config.engine)
     rollouts = config.rollouts
     return {
@@ -152,6 +158,7 @@ def plan_of(config: RunConfig) -> dict[str, Any]:
         "sandbox": config.sandbox.kind,
         "office": config.office.mode if any(p.services for p in (*packages, *heldout)) else None,
         "agent": config.agent.name,
+        "judge": _judge_name(config),
         "packages": [
             {"name": p.name, "role": p.role, "difficulty": p.difficulty, "held_out": p in heldout}
             for p in (*packages, *heldout)
@@ -215,6 +222,25 @@ async def _office(
     stack.push_async_callback(office.stop)
     await office.start()
     return office
+
+
+async def _rewarder(config: RunConfig, store: RunStore, gateway: Gateway, stack: AsyncExitStack) -> Rewarder:
+    settings = config.rewards.ruler
+    ruler = None
+    if settings.mode != "off":
+        context = context_limit(config)
+        base_model = gateway.base_model(context_limit=context).endpoint
+        ruler = await build_ruler(settings, base_model, own_context=context, own_count=gateway.count_tokens)
+    if ruler is not None:
+        stack.callback(ruler.close)
+    return Rewarder(settings, ruler, store, config.seed)
+
+
+def _judge_name(config: RunConfig) -> str | None:
+    ruler = config.rewards.ruler
+    if ruler.mode == "off":
+        return None
+    return f"{ruler.mode}: {ruler.judge.model or 'the base model, on the engine of the run'}"
 
 
 async def _workshop(

@@ -20,6 +20,7 @@ from tac_rl.rollouts.attempts import Attempts
 from tac_rl.rollouts.evaluation import EvaluationResult
 from tac_rl.rollouts.group import GroupResult
 from tac_rl.rollouts.recording import StoreRecorder
+from tac_rl.rollouts.rewarding import Rewarder
 from tac_rl.rollouts.rollout import PHASES
 from tac_rl.runs.store import RunStore
 from tac_rl.serving.publishing import Publisher
@@ -40,6 +41,7 @@ class TrainingLoop:
         store: RunStore,
         curriculum: Curriculum,
         attempts: Attempts,
+        rewarder: Rewarder,
         learner: Learner,
         publisher: Publisher,
     ) -> None:
@@ -47,6 +49,7 @@ class TrainingLoop:
         self.store = store
         self.curriculum = curriculum
         self.attempts = attempts
+        self.rewarder = rewarder
         self.learner = learner
         self.publisher = publisher
         self.version = store.resume_point.version
@@ -88,9 +91,13 @@ class TrainingLoop:
         for group in groups:
             self.curriculum.observe(group.task, group.scores)
 
-        # 5-6: rewards become advantages, and the learner writes the next adapter.
+        # 5: grades become rewards; a judge may break the checker's ties.
+        self.store.enter("rewards")
+        with clock("rewards"):
+            trainable, judged = await self.rewarder.reward(n, self._trainable(groups), groups)
+
+        # 6: rewards become advantages, and the learner writes the next adapter.
         self.store.enter("learner")
-        trainable = self._trainable(groups)
         with clock("learner"):
             async with self.publisher.resting():  # on one GPU, engine and learner take turns
                 step = await self.learner.step(
@@ -112,7 +119,8 @@ class TrainingLoop:
 
         # 8: everything is in the run directory before the next iteration starts.
         self.version += 1
-        metrics = _rollout_metrics(groups) | dict(step.metrics) | {"publish_seconds": report.seconds}
+        metrics = _rollout_metrics(groups) | judged | dict(step.metrics)
+        metrics["publish_seconds"] = report.seconds
         self.store.finish_iteration(
             n,
             metrics=metrics,

@@ -11,6 +11,7 @@ from tac_rl.config.engine import EngineSection
 from tac_rl.config.gateway import GatewaySection
 from tac_rl.config.learner import LearnerSection
 from tac_rl.config.office import OfficeSection
+from tac_rl.config.rewards import RewardsSection
 from tac_rl.config.sandbox import SandboxSection
 from tac_rl.config.tasks import TasksSection
 
@@ -67,6 +68,7 @@ class RunConfig(Section):
     gateway: GatewaySection = GatewaySection()
     agent: AgentSection = AgentSection()
     rollouts: RolloutsSection = RolloutsSection()
+    rewards: RewardsSection = RewardsSection()
     learner: LearnerSection = LearnerSection()
     curriculum: CurriculumSection = CurriculumSection()
     evaluation: EvaluationSection = EvaluationSection()

@@ -117,6 +117,10 @@ class Renderer:
         """Token ids of a text as it stands in a rendered history."""
         return self._encode(text)
 
+    def count(self, text: str) -> int:
+        """How many tokens a text has; nothing of it is remembered."""
+        return len(self._tokenise(text))
+
     def text(self, completion_ids: Sequence[int]) -> str:
         """The text of a completion without the token that ended it; other special tokens stay visible."""
         ids = list(completion_ids)

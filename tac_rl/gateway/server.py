@@ -128,6 +128,10 @@ class Gateway:
             self._base = model, endpoint
         return self._base[1]
 
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text for the engine's model."""
+        return self._renderer.count(text)
+
     async def close(self, session: Session) -> Recording:
         """End a session (calls in flight are given up) and hand out what it recorded."""
         if self._sessions.pop(session.id, None) is not None:

@@ -50,6 +50,7 @@ def advantages_of(groups: Sequence[Group], *, scale: bool) -> GroupAdvantages:
         values = group_advantages([rollout.reward for rollout in group.rollouts], scale=scale)
         if values is not None:
             kept.append(group)
-            advantages.append(values)
+            weight = group.weight if scale else 1.0
+            advantages.append(tuple(weight * value for value in values))
     dropped = len(groups) - len(kept)
     return GroupAdvantages(tuple(kept), tuple(advantages), dropped / len(groups) if groups else 0.0)

@@ -40,6 +40,9 @@ class Group:
     group_id: str
     task: str
     rollouts: tuple[GradedRollout, ...]
+    weight: float = 1.0
+    """Its advantages are multiplied by this where they are scaled by the group's standard deviation, which would
+    give a tie that a judge broke the same size as a difference that the checker saw."""
 
 
 @dataclass(frozen=True)

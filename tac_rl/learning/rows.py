@@ -25,6 +25,10 @@ def check_groups(groups: Sequence[Group]) -> None:
     """Raise `LearnerError` naming the rollout and what is wrong with it."""
     seen: set[str] = set()
     for group in groups:
+        if not (math.isfinite(group.weight) and group.weight >= 0):
+            raise LearnerError(
+                f"group {group.group_id}: weight is {group.weight}; it must be a finite number from 0"
+            )
         for rollout in group.rollouts:
             where = f"group {group.group_id}, rollout {rollout.rollout_id}"
             if rollout.rollout_id in seen:
@@ -75,6 +79,7 @@ def write_groups(groups: Sequence[Group], folder: Path) -> None:
         {
             "group_id": group.group_id,
             "task": group.task,
+            "weight": group.weight,
             "rollouts": [
                 {
                     "rollout_id": rollout.rollout_id,
@@ -122,7 +127,7 @@ def read_groups(folder: Path) -> tuple[Group, ...]:
                     )
                     at = end
                 rollouts.append(GradedRollout(rollout["rollout_id"], rollout["reward"], tuple(rows)))
-            groups.append(Group(group["group_id"], group["task"], tuple(rollouts)))
+            groups.append(Group(group["group_id"], group["task"], tuple(rollouts), group["weight"]))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise LearnerError(f"{folder}: the rows can't be read ({error}); write them again") from error
     if at != len(token_ids):

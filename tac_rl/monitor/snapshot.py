@@ -24,7 +24,7 @@ HELDOUT = "heldout"
 """The split whose evaluations make the held-out curve."""
 STRIP = 48
 """How many of a task's last training rollouts are looked at."""
-NOT_ROLLOUTS = frozenset({"learner", "publish", "loop"})
+NOT_ROLLOUTS = frozenset({"rewards", "learner", "publish", "loop"})
 """Phases of an iteration's timing in which no rollout is at work."""
 
 

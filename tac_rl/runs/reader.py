@@ -20,6 +20,7 @@ from tac_rl.runs.records import (
     InFlight,
     Iteration,
     IterationMeans,
+    JudgementDocument,
     RunStatus,
     StoredRollout,
     TrajectoryDocument,
@@ -192,6 +193,10 @@ class RunReader:
         if rollout.trajectory is None:
             return None
         return trajectories.load(self.directory / rollout.trajectory)
+
+    def judgements(self, iteration: int) -> list[JudgementDocument]:
+        """What a judge said of the groups of an iteration; empty where none was asked."""
+        return trajectories.load_judgements(self.directory, iteration)
 
     def versions(self) -> list[Version]:
         """The adapters that the learner wrote."""

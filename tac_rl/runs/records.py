@@ -85,6 +85,32 @@ class TrajectoryDocument(TypedDict):
     rollout: NotRequired[dict[str, Any]]
 
 
+class JudgedRolloutDocument(TypedDict):
+    rollout_id: str
+    checker: float
+    """The checker's reward."""
+    score: float | None
+    explanation: str
+
+
+class JudgementDocument(TypedDict):
+    """What a judge said about one group: a line of `judgements/`."""
+
+    group_id: str
+    task: str
+    rollouts: list[JudgedRolloutDocument]
+    failure: str
+    """Kind of failure; empty where there are scores."""
+    message: str
+    calls: int
+    tokens: int
+    cost_usd: float
+    seconds: float
+    cached: bool
+    identical: bool
+    """All rollouts did the same, so that nobody was asked."""
+
+
 @dataclass(frozen=True)
 class StoredRollout(RolloutRecord):
     """A rollout as the database holds it."""

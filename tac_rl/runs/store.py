@@ -5,6 +5,7 @@
       run.sqlite                  iterations, rollouts, versions, evaluations, events (WAL)
       adapters/v0001/             PEFT adapters with optimiser state, one folder a version
       trajectories/it0001/ID.json.gz    what happened in each rollout; evaluations in ev0001/
+      judgements/it0001.jsonl     what a judge said, a line for each group; only where there is one
       logs/  report.html  lock
 
 An iteration counts once `finish_iteration` has committed: metrics, timing, the new version and the state that
@@ -17,7 +18,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ import yaml
 from tac_rl.errors import RunError
 from tac_rl.runs import lock, trajectories
 from tac_rl.runs.names import check_name, unused_name
-from tac_rl.runs.records import ResumePoint, RolloutRecord, TrajectoryDocument
+from tac_rl.runs.records import JudgementDocument, ResumePoint, RolloutRecord, TrajectoryDocument
 from tac_rl.runs.rewind import rewind
 from tac_rl.runs.schema import DATABASE, check_run_directory, check_schema, connect_writer, translated
 
@@ -282,6 +283,18 @@ class RunStore:
         with self._write() as cursor:
             cursor.execute(f"INSERT INTO rollouts ({columns}) VALUES ({values})", row)
             cursor.execute("DELETE FROM in_flight WHERE rollout_id = ?", (record.rollout_id,))
+
+    def record_rewards(self, rewards: Mapping[str, float]) -> None:
+        """The rewards that the learner sees, by rollout id, where they are not those of `record_rollout`."""
+        with self._write() as cursor:
+            cursor.executemany(
+                "UPDATE rollouts SET reward = ? WHERE rollout_id = ?",
+                [(reward, rollout_id) for rollout_id, reward in rewards.items()],
+            )
+
+    def record_judgements(self, iteration: int, judgements: Sequence[JudgementDocument]) -> None:
+        """What a judge said in this iteration, in place of what an interrupted one of the same number left."""
+        trajectories.save_judgements(self.directory, iteration, judgements)
 
     # Versions and evaluations
 

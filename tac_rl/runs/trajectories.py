@@ -1,14 +1,15 @@
-"""Trajectory documents on disk: gzipped JSON, written whole or not at all."""
+"""Trajectory documents and judgements on disk: written whole or not at all."""
 
 import gzip
 import json
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from tac_rl.errors import RunError
-from tac_rl.runs.records import TrajectoryDocument
+from tac_rl.runs.records import JudgementDocument, TrajectoryDocument
 from tac_rl.runs.schema import translated
 
 
@@ -43,3 +44,33 @@ def load(path: Path) -> TrajectoryDocument:
     if not isinstance(document, dict) or "steps" not in document:
         raise RunError(f"{path}: not a trajectory document")
     return cast(TrajectoryDocument, document)
+
+
+def judgements_path(directory: Path, iteration: int) -> Path:
+    return directory / "judgements" / f"it{iteration:04d}.jsonl"
+
+
+def save_judgements(directory: Path, iteration: int, judgements: Sequence[JudgementDocument]) -> None:
+    """Write an iteration's judgements, a line each, in place of those that are there."""
+    path = judgements_path(directory, iteration)
+    part = path.with_suffix(".part")
+    with translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(
+            "".join(json.dumps(j, ensure_ascii=True) + "\n" for j in judgements), encoding="ascii"
+        )
+        part.replace(path)
+
+
+def load_judgements(directory: Path, iteration: int) -> list[JudgementDocument]:
+    """An iteration's judgements; empty where there are none, `RunError` where the file is damaged."""
+    path = judgements_path(directory, iteration)
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+        return [cast(JudgementDocument, json.loads(line)) for line in lines]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path}: damaged judgements ({error}); delete the file to go on without it"
+        ) from error

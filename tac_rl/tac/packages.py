@@ -52,6 +52,10 @@ class TacPackage:
     def max_turns(self) -> int | None:
         return None
 
+    @property
+    def rubric(self) -> str | None:
+        return None
+
     def instantiate(self, seed: int) -> TaskInstance:
         """TAC's packages are what they are: the seed only makes the company's identifiers."""
         content = self.content

@@ -25,6 +25,11 @@ class Package(Protocol):
     @property
     def max_turns(self) -> int | None: ...
 
+    @property
+    def rubric(self) -> str | None:
+        """What a judge should look at beyond the checkpoints; None where the package doesn't say."""
+        ...
+
     def instantiate(self, seed: int) -> TaskInstance:
         """The instance of `seed`: the same seed gives the same instance, in every process."""
         ...

@@ -36,6 +36,8 @@ class Metadata(BaseModel):
     """One line for people."""
     max_turns: int | None = Field(None, ge=1)
     """Where the package needs another number of turns than the config's."""
+    rubric: str | None = Field(None, min_length=1)
+    """What makes one attempt better than another beyond the checkpoints, for a judge (docs/rewards.md)."""
 
     @field_validator("name")
     @classmethod

@@ -90,6 +90,10 @@ class TaskPackage:
         """The package's folder, where it brings a Dockerfile; its sandboxes then need `sandbox.kind: docker`."""
         return str(self.folder) if (self.folder / "Dockerfile").is_file() else None
 
+    @property
+    def rubric(self) -> str | None:
+        return self.metadata.rubric
+
     def instantiate(self, seed: int) -> TaskInstance:
         """The instance of `seed`: the same seed gives the same instance, in every process.
 
