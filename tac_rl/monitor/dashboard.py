@@ -100,7 +100,19 @@ def _learning(snapshot: Snapshot, width: int) -> list[Text]:
         cell = Text.assemble((f"{name:<15}", "dim"), (f"{show(last):>7} ", "bold"))
         drawn.append(cell.append(spark(values, half - 23), "cyan"))
     pairs = [_fit(a, half) + Text("  ") + b for a, b in zip(drawn[::2], drawn[1::2], strict=True)]
-    return [_title("held-out", width), *_heldout(snapshot, width), _title("training", width), *pairs]
+    judge = _judge(snapshot)
+    return [_title("held-out", width), *_heldout(snapshot, width), _title("training", width), *pairs, *judge]
+
+
+def _judge(snapshot: Snapshot) -> list[Text]:
+    """One line on the judge beside the checker, where there is one."""
+    facts = snapshot.judge()
+    if facts is None:
+        return []
+    line = Text.assemble(("judge          ", "dim"), (f"{percent(facts.agreement):>7} ", "bold"))
+    line.append(f"of {facts.pairs} pairs agree · {facts.ties_broken}/{facts.ties} ties broken · ", "dim")
+    line.append(f"{facts.failures} failures", "yellow" if facts.failures else "dim")
+    return [line.append(f" · {number(facts.tokens)} tokens", "dim")]
 
 
 def _heldout(snapshot: Snapshot, width: int) -> list[Text]:

@@ -77,6 +77,11 @@ def _degraded(
         skips = [e for e in events if e.kind == "step_skipped" and e.iteration == last.n]
         if skips:
             problems.append(f"iteration {last.n} made no update: {skips[-1].message}")
+        asked = last.metrics.get("ruler_asked", 0)
+        if asked and last.metrics["ruler_failures"] == asked:
+            problems.append(
+                f"the judge had no usable answer about any group of iteration {last.n}; events say why"
+            )
         broken = sorted(k for k, v in last.metrics.items() if not abs(v) < float("inf"))
         if broken:
             problems.append(f"iteration {last.n} has metrics that are no numbers: {', '.join(broken)}")

@@ -13,7 +13,9 @@ import yaml
 from tac_rl.monitor import svg
 from tac_rl.monitor.assets import SCRIPT, STYLE
 from tac_rl.monitor.compare import Comparison, Rate, compare, curve, rate
+from tac_rl.monitor.judge import judge_section
 from tac_rl.monitor.snapshot import HELDOUT, Snapshot, take_snapshot
+from tac_rl.monitor.tables import table as _table
 from tac_rl.monitor.text import duration, escaped, number, percent
 from tac_rl.monitor.transcripts import transcripts
 from tac_rl.runs.reader import RunReader
@@ -45,6 +47,7 @@ def _page(snapshot: Snapshot, reader: RunReader) -> str:
         _section("Before and after", _before_after(comparisons)),
         _section("Held-out curve", _heldout(reader)),
         _section("Training", _training(snapshot)),
+        *([_section("Judge", judge_section(snapshot, reader))] if snapshot.judge() else []),
         _section("Where the time went", _timing(snapshot)),
         _section("Tasks", _tasks(snapshot, heldout)),
         _section("Curriculum", _curriculum(snapshot)),
@@ -260,18 +263,3 @@ def _events(snapshot: Snapshot) -> str:
 
 def _config(reader: RunReader) -> str:
     return escaped(yaml.safe_dump(reader.config(), sort_keys=False, allow_unicode=True))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: int, wide: bool = False) -> str:
-    """A table whose first `words` columns are text and whose others are numbers; `wide`: the last one is a plot."""
-
-    def kind(n: int) -> str:
-        return "task" if n < words or (wide and n == len(head) - 1) else "n"
-
-    top = "".join(f'<th class="{kind(n)}">{escaped(name)}</th>' for n, name in enumerate(head))
-    body = "".join(
-        "<tr>" + "".join(f'<td class="{kind(n)}">{cell}</td>' for n, cell in enumerate(row)) + "</tr>"
-        for row in rows
-    )
-    name = ' class="wide"' if wide or words > 1 else ""
-    return f"<table{name}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,29 @@ STRIP = 48
 """How many of a task's last training rollouts are looked at."""
 NOT_ROLLOUTS = frozenset({"rewards", "learner", "publish", "loop"})
 """Phases of an iteration's timing in which no rollout is at work."""
+
+
+@dataclass(frozen=True)
+class JudgeFacts:
+    """What a judge beside the checker (RULER) did in all finished iterations together."""
+
+    asked: int
+    """Groups that it was asked about."""
+    failures: int
+    skipped: int
+    ties: int
+    ties_broken: int
+    calls: int
+    tokens: int
+    cost_usd: float
+    pairs: int
+    """Pairs of rollouts that the checker separates and the judge has seen."""
+    pairs_agreed: float
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of those pairs that the judge orders as the checker does; 0.5 is chance. None without pairs."""
+        return self.pairs_agreed / self.pairs if self.pairs else None
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,22 @@ class Snapshot:
     def finished(self) -> int:
         """How many iterations have finished."""
         return sum(i.finished is not None for i in self.iterations)
+
+    def judge(self) -> JudgeFacts | None:
+        """None where no judge was asked."""
+        judged = [i.metrics for i in self.iterations if i.finished is not None and "ruler_asked" in i.metrics]
+        if not judged:
+            return None
+
+        def total(name: str) -> float:
+            return sum(metrics.get(f"ruler_{name}", 0.0) for metrics in judged)
+
+        whole = ("asked", "failures", "skipped", "ties", "ties_broken", "calls", "tokens", "pairs")
+        return JudgeFacts(
+            **{name: int(total(name)) for name in whole},
+            cost_usd=total("cost_usd"),
+            pairs_agreed=total("pairs_agreed"),
+        )
 
     def timing_shares(self) -> dict[str, float]:
         """Each phase's share of the recorded time."""
@@ -104,6 +143,7 @@ class Snapshot:
             "timing": {phase: round(share, 4) for phase, share in self.timing_shares().items()},
             "rollouts_in_flight": len(self.in_flight),
             "infrastructure_failures": self.infrastructure_failures,
+            "judge": _judge_json(self.judge()),
         }
 
 
@@ -136,6 +176,10 @@ def take_snapshot(
             infrastructure_failures=reader.infrastructure_failures(),
             events=tuple(events),
         )
+
+
+def _judge_json(facts: JudgeFacts | None) -> dict[str, Any] | None:
+    return None if facts is None else {**asdict(facts), "agreement": facts.agreement}
 
 
 def _evaluating(
