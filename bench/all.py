@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "gateway": [[]],
     "engine": [[]],
     "learner": [[]],
+    "ruler": [[], ["--bad-share", "0.5"]],
     "runs": [[]],
     "tasks": [[]],
     "office": [[]],

@@ -89,7 +89,7 @@ def _key(judge: RulerJudgeSection) -> str | None:
     if path is None:
         return None
     try:
-        key = path.read_text(encoding="utf-8").strip()
+        key = path.expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"rewards.ruler.judge.api_key_file: {path} can't be read: {error}") from None
     if not key:
