@@ -229,7 +229,7 @@ async def _rewarder(config: RunConfig, store: RunStore, gateway: Gateway, stack:
     ruler = None
     if settings.mode != "off":
         context = context_limit(config)
-        base_model = gateway.base_model(context_limit=context).endpoint
+        base_model = gateway.base_model(context_limit=context)
         ruler = await build_ruler(settings, base_model, own_context=context, own_count=gateway.count_tokens)
     if ruler is not None:
         stack.callback(ruler.close)
