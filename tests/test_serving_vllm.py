@@ -192,10 +192,11 @@ asyncio.run(main())
 
 
 def test_what_a_server_leaves_whose_owner_and_guard_were_killed_is_swept_at_the_next_start(
-    served: Served,
+    tmp_path: Path,
 ) -> None:
+    model = make_model(tmp_path / "model", "vllm")
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(served.model)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER, str(model)], stdout=subprocess.PIPE, text=True
     ) as owner:
         try:
             assert owner.stdout is not None
@@ -209,7 +210,7 @@ def test_what_a_server_leaves_whose_owner_and_guard_were_killed_is_swept_at_the_
             owner.kill()
     assert processes_of(folder)  # the engine's own are still there
     assert all(path.exists() for path in memory)
-    build_engine(EngineSection(kind="transformers"), served.model)
+    build_engine(EngineSection(kind="transformers"), model)
     assert not folder.exists()
     assert not any(path.exists() for path in memory)
     assert not processes_of(folder)
