@@ -9,10 +9,10 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from tac_rl.config.learner import LearnerSection
 from tac_rl.learning.adapters import trainable
-from tac_rl.learning.advantages import advantages_of
 from tac_rl.learning.base import GradedRollout, Group, Row
 from tac_rl.learning.batching import train_rows
 from tac_rl.learning.metrics import Sums
+from tac_rl.learning.selection import select
 from tac_rl.learning.step import LearnerPlan, StepLearner
 
 VOCABULARY = 61
@@ -88,7 +88,7 @@ def randomise_adapter(learner: StepLearner, seed: int = 1) -> None:
 def gradients(learner: StepLearner, groups: list[Group]) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradients of one minibatch of `groups`, without an update."""
     learner.optimizer.zero_grad(set_to_none=True)
-    rows = train_rows(advantages_of(groups, scale=learner.loss.scale_rewards))
+    rows = train_rows(select(groups, learner.loss, learner.settings))
     loss = learner.accumulate_gradients(rows, learner.flat_tokens(rows, several=False), Sums())
     return loss, {name: parameter.grad.clone() for name, parameter in trainable(learner.model).items()}
 

@@ -16,7 +16,7 @@ from tac_rl.learning.base import GradedRollout, Group, Row
 from tac_rl.learning.batching import token_weights, train_rows
 from tac_rl.learning.packing import micro_batches
 from tac_rl.learning.rows import check_groups, read_groups, write_groups
-from tac_rl.learning.step import learning_rate
+from tac_rl.learning.stages import learning_rate
 
 ROW = Row("r", (5, 6, 7), (False, True, True), (0.0, -1.0, -0.5), 0)
 

@@ -21,11 +21,38 @@ class LoraSection(Section):
     """Module names (`q_proj`, ...), or every linear layer but the output layer."""
 
 
-class LearnerSection(Section):
-    """GRPO on LoRA: loss, optimiser, precision and limits."""
+class SftSection(Section):
+    """What `loss: sft` learns from: the successful rollouts of each group."""
 
-    loss: Literal["grpo", "dr_grpo", "gspo", "cispo"] = "grpo"
-    """The surrogate; one module each in `tac_rl/learning/losses`."""
+    min_reward: float = 1.0
+    """A rollout with at least this reward is a success; 1 is full completion."""
+    per_group: int | None = Field(default=None, ge=1)
+    """Most successes of one group, the best first; None: all. A bound keeps tasks that always succeed from
+    outweighing the others."""
+
+
+class DpoSection(Section):
+    """What `loss: dpo` learns from: pairs of a better and a worse rollout of the same group."""
+
+    beta: float = Field(default=0.1, gt=0)
+    """Strength of the pull towards the reference: the larger, the less the policy may move for a pair."""
+    reference: Literal["start", "base"] = "start"
+    """start: the adapter that the stage began with. base: the base model, adapter off."""
+    min_margin: float = Field(default=0.05, gt=0)
+    """Least difference in reward between the two of a pair."""
+    pairs_per_group: int = Field(default=4, ge=1)
+    """Most pairs of one group. A rollout is in one pair at most, so a group of G gives up to G / 2."""
+
+
+class LearnerSection(Section):
+    """Loss, optimiser, precision and limits of the LoRA learner."""
+
+    loss: Literal["grpo", "dr_grpo", "gspo", "cispo", "sft", "dpo"] = "grpo"
+    """One module each in `tac_rl/learning/losses`. The last two are usually stages of a run (`stages`)."""
+    sft: SftSection = SftSection()
+    """Of `loss: sft`."""
+    dpo: DpoSection = DpoSection()
+    """Of `loss: dpo`."""
     learning_rate: float = Field(default=1e-3, ge=0)
     """Peak learning rate of AdamW. 0 leaves the weights as they are (a control experiment)."""
     schedule: Literal["constant", "linear"] = "constant"

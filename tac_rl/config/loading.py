@@ -89,6 +89,8 @@ def _field_names(model: type[BaseModel], location: list[str]) -> list[str]:
     """The names of the fields of the section at `location`."""
     current: type[BaseModel] | None = model
     for part in location:
+        if part.isdigit():  # a place in a list, whose sections are the field's own
+            continue
         field = current.model_fields.get(part) if current else None
         current = _section_of(field.annotation) if field else None
     return list(current.model_fields) if current else []
@@ -97,7 +99,7 @@ def _field_names(model: type[BaseModel], location: list[str]) -> list[str]:
 def _section_of(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (Union, UnionType):
+    if get_origin(annotation) in (Union, UnionType, tuple, list):
         sections = [section for section in map(_section_of, get_args(annotation)) if section]
         return sections[0] if sections else None
     return None

@@ -1,8 +1,9 @@
 """The config of a run: what the YAML file holds. One section a part; defaults are right for the tiny CPU run."""
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tac_rl.config.agent import AgentSection
 from tac_rl.config.base import Section
@@ -13,6 +14,7 @@ from tac_rl.config.learner import LearnerSection
 from tac_rl.config.office import OfficeSection
 from tac_rl.config.rewards import RewardsSection
 from tac_rl.config.sandbox import SandboxSection
+from tac_rl.config.stages import StageSection
 from tac_rl.config.tasks import TasksSection
 
 
@@ -59,6 +61,9 @@ class RunConfig(Section):
     model: Path = Path("tac_rl/policies/tiny")
     """The base model: a Hugging Face directory with config, weights, tokenizer and chat template."""
     iterations: int = Field(40, ge=1)
+    """How many in all; with `stages`, the sum of theirs, and may be left out."""
+    stages: tuple[StageSection, ...] = ()
+    """What the run learns with, one after the other; none: all iterations with `learner.loss`."""
     max_minutes: float | None = Field(None, gt=0)
     """No iteration is begun after so many minutes of training; the last evaluation and the report follow."""
     tasks: TasksSection = TasksSection()
@@ -74,3 +79,39 @@ class RunConfig(Section):
     evaluation: EvaluationSection = EvaluationSection()
     keep_adapters: int = Field(3, ge=1)
     """Newest adapters kept on disk besides the first and the best; each is a few MB for the tiny policy."""
+    keep_rows: bool = True
+    """Keep the tokens of all training rollouts in the run directory, so that a later run can start from them
+    (`stages: [{from_run: ...}]`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _iterations_of_the_stages(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or "iterations" in document:
+            return document
+        try:
+            return document | {"iterations": sum(int(s["iterations"]) for s in document["stages"])}
+        except (KeyError, TypeError, ValueError):
+            return document  # no stages, or malformed ones, which their own validation tells
+
+    @model_validator(mode="after")
+    def _stages_that_fit(self) -> "RunConfig":
+        total = sum(stage.iterations for stage in self.stages)
+        if self.stages and total != self.iterations:
+            raise ValueError(
+                f"iterations: the stages have {total} in all, but iterations is {self.iterations}; leave it out"
+            )
+        for number, stage in enumerate(self.stages, 1):
+            if stage.kind == "grpo" and stage.resolved(self.learner).loss in ("sft", "dpo"):
+                raise ValueError(
+                    f"stages: stage {number} is grpo, but learner.loss is {self.learner.loss}; set it to grpo, "
+                    "dr_grpo, gspo or cispo (sft and dpo are stages of their own kind)"
+                )
+        return self
+
+    def all_stages(self) -> tuple[StageSection, ...]:
+        """The stages; where none are given, the one that the run is."""
+        if self.stages:
+            return self.stages
+        loss = self.learner.loss
+        kind = loss if loss in ("sft", "dpo") else "grpo"
+        return (StageSection(kind=kind, iterations=self.iterations),)

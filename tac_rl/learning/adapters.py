@@ -5,7 +5,8 @@ An adapter directory of version N:
 - `probe.json`: `{"token_ids": [...], "logprobs": [...]}`, the learner's log-probabilities of
   `token_ids[1:]` under
   these weights (float32, temperature 1), by which serving proves a publish;
-- `optimizer.safetensors`, `learner.json`: AdamW's state, the version, and the base model's fingerprint.
+- `optimizer.safetensors`, `learner.json`: AdamW's state, the version, and the base model's fingerprint;
+- `reference.safetensors`, only in a DPO stage against its start: the LoRA weights that the stage began with.
 
 There is no random state to save: what randomness a step has comes from the run's seed and the version.
 """
@@ -30,6 +31,7 @@ from tac_rl.errors import AdapterError
 
 FORMAT = 1
 ADAM_STATE = ("exp_avg", "exp_avg_sq")
+REFERENCE = "reference.safetensors"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def save_adapter(
     base: str,
     probe_ids: Sequence[int],
     probe_logprobs: Sequence[float],
+    reference: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the new directory `out`: whole or, if the process dies, not at all."""
     if out.exists():
@@ -112,6 +115,8 @@ def save_adapter(
             steps = int(state["step"])
             tensors |= {f"{name}.{key}": state[key].contiguous() for key in ADAM_STATE}
     save_file(tensors, partial / "optimizer.safetensors")
+    if reference is not None:
+        save_file({name: value.contiguous() for name, value in reference.items()}, partial / REFERENCE)
     _write_json(partial / "probe.json", {"token_ids": list(probe_ids), "logprobs": list(probe_logprobs)})
     _write_json(
         partial / "learner.json",
@@ -156,6 +161,13 @@ def load_adapter(
     if not isinstance(probe_ids, list) or len(probe_ids) < 2:
         raise AdapterError(f"{directory}/probe.json: token_ids must be a list of at least two token ids")
     return AdapterState(int(state["version"]), tuple(probe_ids))
+
+
+def load_reference(model: PeftModel, directory: Path) -> dict[str, Tensor]:
+    """The weights that the directory's stage began with, by parameter name, on the model's device."""
+    parameters = trainable(model)
+    tensors = _read_tensors(directory, REFERENCE, {name: parameters[name].shape for name in parameters})
+    return {name: tensor.to(parameters[name].device) for name, tensor in tensors.items()}
 
 
 def _read_json(directory: Path, name: str) -> dict[str, Any]:

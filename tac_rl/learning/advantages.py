@@ -29,6 +29,10 @@ class GroupAdvantages:
     """For each of them one advantage per rollout."""
     zero_variance_share: float
     """Share of all groups that were dropped, in [0, 1]; 0 where there was no group."""
+    pairs: tuple[tuple[int, ...], ...] = ()
+    """With a loss over pairs: for each group the number of each rollout's pair, counted through the step."""
+    nothing: str = ""
+    """Why there is nothing to train on, where that is so."""
 
 
 def group_advantages(rewards: Sequence[float], *, scale: bool) -> tuple[float, ...] | None:
@@ -53,4 +57,9 @@ def advantages_of(groups: Sequence[Group], *, scale: bool) -> GroupAdvantages:
             weight = group.weight if scale else 1.0
             advantages.append(tuple(weight * value for value in values))
     dropped = len(groups) - len(kept)
-    return GroupAdvantages(tuple(kept), tuple(advantages), dropped / len(groups) if groups else 0.0)
+    return GroupAdvantages(
+        groups=tuple(kept),
+        advantages=tuple(advantages),
+        zero_variance_share=dropped / len(groups) if groups else 0.0,
+        nothing="" if kept else "no group with variance in its rewards",
+    )

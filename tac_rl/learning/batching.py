@@ -23,6 +23,8 @@ class TrainRow:
     """Index of its group among the step's groups."""
     rollout: int
     """Index of its rollout among the step's rollouts."""
+    unit: int
+    """What stays in one minibatch: the rollout, or with a loss over pairs the pair."""
     inputs: Tensor
     """int64 [length]: the tokens up to, and without, the last sampled one. What comes after it predicts
     nothing."""
@@ -41,22 +43,25 @@ def train_rows(step: GroupAdvantages) -> list[TrainRow]:
     """The trainable rows of a step's groups; rows without a sampled token fall out."""
     result: list[TrainRow] = []
     rollout, offset = 0, 0
+    pairs = [pair for of_group in step.pairs for pair in of_group]
     for number, (group, advantages) in enumerate(zip(step.groups, step.advantages, strict=True)):
         for graded, advantage in zip(group.rollouts, advantages, strict=True):
             for row in graded.rows:
                 if any(row.sampled):
-                    result.append(_train_row(row, number, rollout, advantage, offset))
+                    unit = pairs[rollout] if pairs else rollout
+                    result.append(_train_row(row, number, rollout, unit, advantage, offset))
                     offset += len(result[-1].targets)
             rollout += 1
     return result
 
 
-def _train_row(row: Row, group: int, rollout: int, advantage: float, offset: int) -> TrainRow:
+def _train_row(row: Row, group: int, rollout: int, unit: int, advantage: float, offset: int) -> TrainRow:
     sampled = torch.from_numpy(np.flatnonzero(np.array(row.sampled, dtype=bool)))
     ids = torch.tensor(row.token_ids[: int(sampled[-1]) + 1], dtype=torch.int64)
     return TrainRow(
         group=group,
         rollout=rollout,
+        unit=unit,
         inputs=ids[:-1],
         positions=sampled - 1,
         targets=ids[sampled],
@@ -70,6 +75,7 @@ def token_weights(rows: Sequence[TrainRow], normalisation: Normalisation, consta
     """float32 [tokens of `rows`, in their order]: what each token's loss counts in the sum that is minimised.
 
     tokens: 1 / tokens. rollouts: 1 / (rollouts * tokens of the rollout). constant: 1 / (rollouts * constant).
+    pairs: 1 / pairs.
     """
     counts = torch.tensor([len(row.targets) for row in rows])
     owners = torch.tensor([row.rollout for row in rows])
@@ -79,6 +85,20 @@ def token_weights(rows: Sequence[TrainRow], normalisation: Normalisation, consta
     elif normalisation == "rollouts":
         per_rollout = torch.zeros(int(owners.max()) + 1, dtype=torch.int64).index_add(0, owners, counts)
         per_row = 1.0 / (rollouts * per_rollout[owners])
+    elif normalisation == "pairs":
+        per_row = torch.full((len(rows),), 1.0 / len({row.unit for row in rows}))
     else:
         per_row = torch.full((len(rows),), 1.0 / (rollouts * constant_tokens))
     return per_row.repeat_interleave(counts)
+
+
+def minibatches(rows: list[TrainRow], parts: int, seeds: tuple[int, int, int]) -> list[list[TrainRow]]:
+    """Deal the rollouts out at random; all rows of a rollout (or of a pair) are in the same part."""
+    if parts == 1:
+        return [rows]
+    units = sorted({row.unit for row in rows})
+    seed = hash(seeds) & (2**63 - 1)  # a tuple of integers hashes the same in every process
+    order = torch.randperm(len(units), generator=torch.Generator().manual_seed(seed)).tolist()
+    part_of = {units[index]: place % parts for place, index in enumerate(order)}
+    dealt = [[row for row in rows if part_of[row.unit] == part] for part in range(parts)]
+    return [part for part in dealt if part]

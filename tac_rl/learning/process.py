@@ -20,6 +20,7 @@ from tac_rl.config.learner import LearnerSection
 from tac_rl.errors import AdapterError, LearnerError
 from tac_rl.learning.base import Group, StepResult
 from tac_rl.learning.rows import write_groups
+from tac_rl.learning.stages import Stage
 
 ANSWER_BYTES = 1 << 20
 """Longest answer; answers are a few hundred bytes."""
@@ -43,10 +44,11 @@ class ProcessLearner:
         iterations: int,
         seed: int,
         temperature: float = 1.0,
+        stages: Sequence[Stage] = (),
     ) -> None:
         """`scratch`: a folder of this learner's own for rows on their way; `log`: where the process's
         standard error is appended; `iterations`: of the whole run (for the learning rate's schedule);
-        `temperature`: the engine's sampling temperature."""
+        `temperature`: the engine's sampling temperature; `stages`: of the run, where it has several."""
         self.settings = settings
         self.scratch = scratch
         self.log = log
@@ -56,6 +58,7 @@ class ProcessLearner:
             "iterations": iterations,
             "seed": seed,
             "temperature": temperature,
+            "stages": [stage.as_json() for stage in stages],
         }
         self.process: asyncio.subprocess.Process | None = None
         self._requests = 0

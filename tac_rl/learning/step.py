@@ -1,7 +1,8 @@
 """One learner step: groups in, updated LoRA weights and metrics out.
 
-Advantages, weights of tokens and (where needed) old log-probabilities are settled for the whole step first;
-then micro-batches only add gradients up, so their size and order change nothing but rounding.
+What is learnt from, advantages, weights of tokens and (where needed) old and reference log-probabilities are settled
+for the whole step first; then micro-batches only add gradients up, so their size and order change nothing but
+rounding.
 """
 
 import math
@@ -18,18 +19,28 @@ from torch import Tensor
 
 from tac_rl.config.learner import LearnerSection
 from tac_rl.errors import AdapterError, LearnerError
-from tac_rl.learning.adapters import create_adapter, fingerprint, load_adapter, save_adapter, trainable
-from tac_rl.learning.advantages import advantages_of
+from tac_rl.learning.adapters import (
+    create_adapter,
+    fingerprint,
+    load_adapter,
+    load_reference,
+    save_adapter,
+    trainable,
+)
 from tac_rl.learning.attention import PACKED, Segment
 from tac_rl.learning.base import Group
-from tac_rl.learning.batching import TrainRow, token_weights, train_rows
+from tac_rl.learning.batching import TrainRow, minibatches, token_weights, train_rows
 from tac_rl.learning.forward import Policy
 from tac_rl.learning.losses import LOSSES
 from tac_rl.learning.losses.base import Loss, Tokens
 from tac_rl.learning.metrics import Sums
 from tac_rl.learning.mismatch import k3, truncated_weights
 from tac_rl.learning.packing import MicroBatch, micro_batches
+from tac_rl.learning.preference import FlatTokens, settle_pairs
 from tac_rl.learning.ratios import log_ratio
+from tac_rl.learning.reference import Reference
+from tac_rl.learning.selection import select
+from tac_rl.learning.stages import Stage, learning_rate, stage_at
 
 PROBE_TOKENS = 64
 
@@ -45,31 +56,14 @@ class LearnerPlan:
     seed: int
     temperature: float = 1.0
     """At which the engine samples; log-probabilities are those of that distribution."""
-
-
-@dataclass(frozen=True)
-class FlatTokens:
-    """Per-token constants of a step's T sampled tokens."""
-
-    engine_logprobs_T: Tensor
-    advantages_T: Tensor
-    old_logprobs_T: Tensor | None
-    """None: the policy's own log-probabilities of the moment, without gradient (the first update of a
-    step)."""
-
-
-def learning_rate(settings: LearnerSection, iteration: int, iterations: int) -> float:
-    """Learning rate of iteration 0 .. iterations - 1."""
-    peak, warmup = settings.learning_rate, settings.warmup_iterations
-    if iteration < warmup:
-        return peak * (iteration + 1) / warmup
-    if settings.schedule == "linear":
-        return peak * max(0, iterations - iteration) / max(1, iterations - warmup)
-    return peak
+    stages: tuple[Stage, ...] = ()
+    """Their settings take the place of `settings`; none: one stage with those, for all iterations."""
 
 
 def resolved_loss(settings: LearnerSection) -> Loss:
-    """The loss with the config's overrides of its paper's settings."""
+    """The loss with the config's overrides of its paper's settings; a loss over pairs has none of these."""
+    if LOSSES[settings.loss].learns_from == "pairs":
+        return LOSSES[settings.loss]
     given = {
         name: getattr(settings, name)
         for name in ("clip_low", "clip_high", "normalisation", "scale_rewards")
@@ -85,7 +79,8 @@ class StepLearner:
         from transformers import AutoModelForCausalLM
 
         settings = plan.settings
-        self.plan, self.settings, self.loss = plan, settings, resolved_loss(settings)
+        self.plan = plan
+        self.stages = plan.stages or (Stage(1, "grpo", 1, plan.iterations, settings),)
         torch.set_num_threads(settings.threads)
         self.device = _device(settings.device)
         self.autocast = _wants_bfloat16(settings.precision, self.device)
@@ -113,6 +108,26 @@ class StepLearner:
         )
         self.version = 0
         self.probe_ids: tuple[int, ...] = ()
+        self._enter(self.stages[0])
+
+    def _enter(self, stage: Stage, *, within: Path | None = None) -> None:
+        """Begin a stage, or go on in the middle of it from the adapter directory `within`.
+
+        At its beginning the optimiser is a fresh one: running means of another loss's gradients would steer its
+        first steps.
+        """
+        self.stage, self.settings, self.loss = stage, stage.settings, resolved_loss(stage.settings)
+        for group in self.optimizer.param_groups:
+            group |= {"betas": self.settings.betas, "weight_decay": self.settings.weight_decay}
+        if within is None:
+            self.optimizer.state.clear()
+        self.reference: Reference | None = None
+        if self.loss.learns_from == "pairs":
+            kind = self.settings.dpo.reference
+            if within is not None and kind == "start":
+                self.reference = Reference(self.model, load_reference(self.model, within))
+            else:
+                self.reference = Reference.of(self.model, kind)
 
     def resume(self, directory: Path) -> None:
         """Go on from an adapter directory; raises `AdapterError`."""
@@ -120,6 +135,9 @@ class StepLearner:
         if max(state.probe_ids) >= self.vocabulary or min(state.probe_ids) < 0:
             raise AdapterError(f"{directory}/probe.json: a token id is outside the vocabulary")
         self.version, self.probe_ids = state.version, state.probe_ids
+        following = stage_at(self.stages, self.version + 1)
+        begun = self.version > 0 and stage_at(self.stages, self.version) is following
+        self._enter(following, within=directory if begun else None)
 
     def step(self, groups: Sequence[Group], version: int, out: Path) -> tuple[dict[str, float], str]:
         """Update on `groups`, write adapter `version` to `out`; metrics, and why there was no update (or
@@ -133,15 +151,18 @@ class StepLearner:
                 f"step to version {version}, but the learner is already at version {self.version}"
             )
         started = time.perf_counter()
-        kept = advantages_of(groups, scale=self.loss.scale_rewards)
+        stage = stage_at(self.stages, version)
+        if stage is not self.stage:
+            self._enter(stage)
+        kept = select(groups, self.loss, self.settings)
         rows = train_rows(kept)
         self._check(rows)
-        rate = learning_rate(self.settings, version - 1, self.plan.iterations)
+        rate = learning_rate(self.settings, version - stage.first, stage.iterations)
         for parameter_group in self.optimizer.param_groups:
             parameter_group["lr"] = rate
         sums, grad_norms = Sums(), list[float]()
-        if not kept.groups:
-            skipped = "no group with variance in its rewards"
+        if kept.nothing:
+            skipped = kept.nothing
         elif not rows:
             skipped = "no sampled token in the groups with variance"
         else:
@@ -164,13 +185,21 @@ class StepLearner:
             "sampled_tokens": float(sum(len(row.targets) for row in rows)),
             "tokens_per_s": inputs * self.settings.epochs / seconds,
             "trained_groups": 0.0 if skipped else float(len(kept.groups)),
+            "trained_rollouts": 0.0 if skipped else float(len({row.rollout for row in rows})),
             "zero_variance_share": kept.zero_variance_share,
             "seconds": seconds,
             "peak_memory_mb": self._peak_memory_mb(),
             "learning_rate": rate,
         }
-        if self.settings.kl_coefficient:
+        if self.settings.kl_coefficient and self.reference is None:
             metrics["base_kl"] = sums.mean("base_kl")
+        if self.reference is not None:
+            seen = sums.total("pairs") or math.nan
+            metrics |= {
+                "pairs": float(len({row.unit for row in rows})),
+                "pair_accuracy": sums.total("pair_accuracy") / seen,
+                "pair_margin": sums.total("pair_margin") / seen,
+            }
         return metrics, skipped
 
     def _check(self, rows: Sequence[TrainRow]) -> None:
@@ -192,7 +221,7 @@ class StepLearner:
         flat = self.flat_tokens(rows, several)
         before = self._snapshot() if several else None
         for epoch in range(self.settings.epochs):
-            for part in _minibatches(rows, self.settings.minibatches, (self.plan.seed, version, epoch)):
+            for part in minibatches(rows, self.settings.minibatches, (self.plan.seed, version, epoch)):
                 self.optimizer.zero_grad(set_to_none=True)
                 loss = self.accumulate_gradients(part, flat, sums)
                 norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm))
@@ -212,14 +241,24 @@ class StepLearner:
             [row.engine_logprobs.new_full(row.targets.shape, row.advantage) for row in rows]
         )
         old_T: Tensor | None = None
-        if self.settings.old_logprobs == "engine":
+        reference_T: Tensor | None = None
+        if self.reference is not None:
+            with self.reference.in_place():
+                reference_T = self._logprobs(rows, engine_T)
+        elif self.settings.old_logprobs == "engine":
             old_T = engine_T
-        elif several:
-            old_T = torch.empty_like(engine_T)
-            with torch.no_grad(), self._autocast():
-                for batch in micro_batches(rows, self.settings.micro_batch_tokens):
-                    old_T[batch.slot_N] = self.policy.logprobs(batch.to(self.device))[0].to(old_T)
-        return FlatTokens(engine_T, advantages_T.to(self.device), old_T)
+        elif several and self.loss.learns_from == "advantages":
+            old_T = self._logprobs(rows, engine_T)
+        return FlatTokens(engine_T, advantages_T.to(self.device), old_T, reference_T)
+
+    @torch.no_grad()
+    def _logprobs(self, rows: Sequence[TrainRow], like_T: Tensor) -> Tensor:
+        """Log-probabilities of the rows' tokens under the weights of the moment, at their places; 0 elsewhere."""
+        logprobs_T = torch.zeros_like(like_T)
+        with self._autocast():
+            for batch in micro_batches(rows, self.settings.micro_batch_tokens):
+                logprobs_T[batch.slot_N] = self.policy.logprobs(batch.to(self.device))[0].to(like_T)
+        return logprobs_T
 
     def accumulate_gradients(self, rows: Sequence[TrainRow], flat: FlatTokens, sums: Sums) -> float:
         """Add the gradients of one minibatch to the adapter's parameters; returns its loss."""
@@ -228,6 +267,9 @@ class StepLearner:
         slots = torch.cat([torch.arange(row.offset, row.offset + len(row.targets)) for row in rows])
         weights_T[slots] = weights.to(weights_T)
         loss = torch.zeros((), device=self.device, dtype=torch.float64)
+        if flat.reference_logprobs_T is not None:
+            now_T = self._logprobs(rows, flat.engine_logprobs_T)
+            loss, flat = settle_pairs(rows, flat, now_T, self.settings.dpo.beta, sums)
         for batch in micro_batches(rows, self.settings.micro_batch_tokens):
             part = self._micro_batch_loss(batch.to(self.device), flat, weights_T, len(weights), sums)
             part.backward()
@@ -248,11 +290,12 @@ class StepLearner:
         sampled = Tokens(logprobs_N, old_N, flat.advantages_T[slot_N], batch.row_N, batch.rows)
         result = self.loss.token_loss(sampled, 1 - self.loss.clip_low, 1 + self.loss.clip_high)
         loss_N = result.loss_N
-        if settings.old_logprobs == "learner" and settings.truncate_importance_at is not None:
-            importance_N = truncated_weights(old_N, engine_N, settings.truncate_importance_at)
+        cap = settings.truncate_importance_at if settings.old_logprobs == "learner" else None
+        if cap is not None and self.loss.learns_from == "advantages":
+            importance_N = truncated_weights(old_N, engine_N, cap)
             loss_N = loss_N * importance_N
-            sums.add(truncated=importance_N >= settings.truncate_importance_at)
-        if settings.kl_coefficient:
+            sums.add(truncated=importance_N >= cap)
+        if settings.kl_coefficient and self.reference is None:
             with torch.no_grad(), self._autocast(), self.model.disable_adapter():
                 base_N, _ = self.policy.logprobs(batch)
             kl_N = k3(logprobs_N, base_N)
@@ -284,6 +327,7 @@ class StepLearner:
             base=self.base_fingerprint,
             probe_ids=self.probe_ids,
             probe_logprobs=self.score(self.probe_ids),
+            reference=self.reference.weights if self.reference is not None else None,
         )
 
     @torch.no_grad()
@@ -344,18 +388,6 @@ def _wants_bfloat16(precision: str, device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported()
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def _minibatches(rows: list[TrainRow], parts: int, seeds: tuple[int, int, int]) -> list[list[TrainRow]]:
-    """Deal the rollouts out at random; all rows of a rollout are in the same part."""
-    if parts == 1:
-        return [rows]
-    rollouts = sorted({row.rollout for row in rows})
-    seed = hash(seeds) & (2**63 - 1)  # a tuple of integers hashes the same in every process
-    order = torch.randperm(len(rollouts), generator=torch.Generator().manual_seed(seed)).tolist()
-    part_of = {rollouts[index]: place % parts for place, index in enumerate(order)}
-    dealt = [[row for row in rows if part_of[row.rollout] == part] for part in range(parts)]
-    return [part for part in dealt if part]
 
 
 def _probe_ids(rows: Sequence[TrainRow], vocabulary: int) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from typing import Any
 from tac_rl.config.learner import LearnerSection
 from tac_rl.errors import LearnerError, TacRlError
 from tac_rl.learning.rows import read_groups
+from tac_rl.learning.stages import Stage
 
 PR_SET_PDEATHSIG = 1
 
@@ -57,6 +58,7 @@ class Worker:
         plan = dict(request["plan"])
         plan["model_path"] = Path(plan["model_path"])
         plan["settings"] = LearnerSection.model_validate(plan["settings"])
+        plan["stages"] = tuple(Stage.from_json(stage) for stage in plan["stages"])
         learner = StepLearner(LearnerPlan(**plan))
         if request["resume_from"] is not None:
             learner.resume(Path(request["resume_from"]))

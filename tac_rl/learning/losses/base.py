@@ -10,7 +10,8 @@ from typing import Literal
 
 from torch import Tensor
 
-Normalisation = Literal["tokens", "rollouts", "constant"]
+Normalisation = Literal["tokens", "rollouts", "constant", "pairs"]
+LearnsFrom = Literal["advantages", "successes", "pairs"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Tokens:
     old_logprobs_N: Tensor
     """Log-probabilities that the clipped ratio is taken against."""
     advantages_N: Tensor
+    """What `selection.py` gives each rollout; for a loss over pairs, times the slope of its pair's loss."""
     row_N: Tensor
     """Which of the R rows a token belongs to (int64)."""
     rows: int
@@ -49,3 +51,6 @@ class Loss:
     normalisation: Normalisation
     scale_rewards: bool
     """Whether advantages are divided by the group's standard deviation."""
+    learns_from: LearnsFrom = "advantages"
+    """What of a step's groups it is given (`selection.py`). Only the first estimates an average over the policy's own
+    rollouts, so only there are importance weights in place."""
