@@ -8,7 +8,7 @@ any moment goes on from its last finished iteration.
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import fmean
 
@@ -16,6 +16,8 @@ from tac_rl.config.run import RunConfig
 from tac_rl.curriculum.sampling import Curriculum
 from tac_rl.errors import EngineError, RunError
 from tac_rl.learning.base import Group, Learner
+from tac_rl.learning.recorded import RowKeeper, Traces
+from tac_rl.learning.stages import stage_at, stages_of
 from tac_rl.rollouts.attempts import Attempts
 from tac_rl.rollouts.evaluation import EvaluationResult
 from tac_rl.rollouts.group import GroupResult
@@ -44,8 +46,16 @@ class TrainingLoop:
         rewarder: Rewarder,
         learner: Learner,
         publisher: Publisher,
+        *,
+        rows: RowKeeper | None = None,
+        traces: Mapping[int, Traces] | None = None,
     ) -> None:
+        """`rows` keeps what the learner is given; `traces`: by number of stage, for those that learn from an
+        earlier run."""
         self.config = config
+        self.stages = stages_of(config)
+        self.rows = rows
+        self.traces = traces or {}
         self.store = store
         self.curriculum = curriculum
         self.attempts = attempts
@@ -69,7 +79,7 @@ class TrainingLoop:
             while n < self.config.iterations and not self._out_of_time(started):
                 n += 1
                 await self.iterate(n)
-                if self.config.evaluation.every and n % self.config.evaluation.every == 0:
+                if self._is_time_to_evaluate(n):
                     await self.evaluate(n, final=n == self.config.iterations)
             await self.evaluate(n, final=True)
         finally:
@@ -80,23 +90,34 @@ class TrainingLoop:
         clock = PhaseClock()
         await self._ensure_engine()
         self.store.begin_iteration(n, self.version, weights=self.curriculum.weights(n))
+        stage = stage_at(self.stages, n)
+        if n == stage.first and len(self.stages) > 1:
+            self.store.event("stage", str(stage))
 
-        # 1-4: draw packages; every draw is an instance and a group; agents work; checkers grade.
-        self.store.enter("rollouts")
-        with clock("rollouts"):
-            draws = self.curriculum.draw(n, self.config.rollouts.groups)
-            recorder = StoreRecorder(self.store, "train", iteration=n)
-            async with self.publisher.lease(self.version):
-                groups = await self.attempts.train(n, draws, self.version, recorder)
-        for group in groups:
-            self.curriculum.observe(group.task, group.scores)
+        groups: list[GroupResult] = []
+        judged: Mapping[str, float] = {}
+        if stage.from_run is not None:
+            # A warm start from traces: an earlier run's rollouts and rewards take the place of 1 to 5.
+            trainable = self.traces[stage.number].batch(n - stage.first)
+        else:
+            # 1-4: draw packages; every draw is an instance and a group; agents work; checkers grade.
+            self.store.enter("rollouts")
+            with clock("rollouts"):
+                draws = self.curriculum.draw(n, self.config.rollouts.groups)
+                recorder = StoreRecorder(self.store, "train", iteration=n)
+                async with self.publisher.lease(self.version):
+                    groups = await self.attempts.train(n, draws, self.version, recorder)
+            for group in groups:
+                self.curriculum.observe(group.task, group.scores)
 
-        # 5: grades become rewards; a judge may break the checker's ties.
-        self.store.enter("rewards")
-        with clock("rewards"):
-            trainable, judged = await self.rewarder.reward(n, self._trainable(groups), groups)
+            # 5: grades become rewards; a judge may break the checker's ties.
+            self.store.enter("rewards")
+            with clock("rewards"):
+                trainable, judged = await self.rewarder.reward(n, self._trainable(groups), groups)
+            if self.rows is not None:
+                self.rows.keep(n, trainable)
 
-        # 6: rewards become advantages, and the learner writes the next adapter.
+        # 6: rewards become advantages, successes or pairs, and the learner writes the next adapter.
         self.store.enter("learner")
         with clock("learner"):
             async with self.publisher.resting():  # on one GPU, engine and learner take turns
@@ -180,11 +201,18 @@ class TrainingLoop:
             await self.publisher.restore(adapter, self.version)
 
     def _prune_adapters(self) -> None:
-        """Keep the newest, the first and the best-evaluated adapters; the others cost disk for nothing."""
-        keep = {1, self._best[1], *range(self.version - self.config.keep_adapters + 1, self.version + 1)}
+        """Keep the newest, the first, the best-evaluated and each stage's last adapter; the others cost disk for
+        nothing."""
+        keep = {1, self._best[1], *(stage.last for stage in self.stages)}
+        keep |= {*range(self.version - self.config.keep_adapters + 1, self.version + 1)}
         for version in range(1, self.version):
             if version not in keep:
                 shutil.rmtree(self.store.adapter_path(version), ignore_errors=True)
+
+    def _is_time_to_evaluate(self, n: int) -> bool:
+        """Every so many iterations, and where a stage ends, so that it shows what each stage gave."""
+        every = self.config.evaluation.every
+        return bool(every) and (n % every == 0 or n == stage_at(self.stages, n).last)
 
     def _out_of_time(self, started: float) -> bool:
         limit = self.config.max_minutes

@@ -12,7 +12,6 @@ There is no random state to save: what randomness a step has comes from the run'
 """
 
 import copy
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -40,20 +39,6 @@ class AdapterState:
 
     version: int
     probe_ids: tuple[int, ...]
-
-
-def fingerprint(model_path: Path) -> str:
-    """Tells base models apart without reading all of a large one: config, names, sizes, and samples of the
-    weights."""
-    digest = hashlib.sha256((model_path / "config.json").read_bytes())
-    for file in sorted(model_path.glob("*.safetensors")):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}".encode())
-        with file.open("rb") as weights:
-            for at in (0, size // 2, max(0, size - 65_536)):
-                weights.seek(at)
-                digest.update(weights.read(65_536))
-    return digest.hexdigest()
 
 
 def create_adapter(base: Any, lora: LoraSection, seed: int) -> PeftModel:

@@ -7,8 +7,9 @@ code.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -62,19 +63,15 @@ def _problem(row: Row) -> str:
     return ""
 
 
-def write_groups(groups: Sequence[Group], folder: Path) -> None:
-    """Check groups and write them into the new folder `folder`."""
+def pack(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Checked groups as a JSON value and arrays, `unpack`'s input."""
     check_groups(groups)
     rows = [row for group in groups for rollout in group.rollouts for row in rollout.rows]
-    folder.mkdir(parents=True)
-    save_file(
-        {
-            "token_ids": _joined([row.token_ids for row in rows], np.int32),
-            "sampled": _joined([row.sampled for row in rows], np.uint8),
-            "logprobs": _joined([row.logprobs for row in rows], np.float32),
-        },
-        folder / "rows.safetensors",
-    )
+    arrays = {
+        "token_ids": _joined([row.token_ids for row in rows], np.int32),
+        "sampled": _joined([row.sampled for row in rows], np.uint8),
+        "logprobs": _joined([row.logprobs for row in rows], np.float32),
+    }
     described = [
         {
             "group_id": group.group_id,
@@ -94,44 +91,57 @@ def write_groups(groups: Sequence[Group], folder: Path) -> None:
         }
         for group in groups
     ]
-    (folder / "groups.json").write_text(json.dumps(described), encoding="utf-8")
+    return described, arrays
 
 
 def _joined(parts: Sequence[Sequence[float]], dtype: type) -> np.ndarray:
     return np.array([value for part in parts for value in part], dtype=dtype)
 
 
+def unpack(described: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> tuple[Group, ...]:
+    """The groups again. Raises `KeyError` or `TypeError` where the description is malformed, `LearnerError` where
+    description and arrays don't belong together."""
+    token_ids, sampled = arrays["token_ids"].tolist(), arrays["sampled"].astype(bool).tolist()
+    logprobs = arrays["logprobs"].tolist()
+    at = 0
+    groups = []
+    for group in described:
+        rollouts = []
+        for rollout in group["rollouts"]:
+            rows = []
+            for row in rollout["rows"]:
+                end = at + row["length"]
+                rows.append(
+                    Row(
+                        row["rollout_id"],
+                        tuple(token_ids[at:end]),
+                        tuple(sampled[at:end]),
+                        tuple(logprobs[at:end]),
+                        row["version"],
+                    )
+                )
+                at = end
+            rollouts.append(GradedRollout(rollout["rollout_id"], rollout["reward"], tuple(rows)))
+        groups.append(Group(group["group_id"], group["task"], tuple(rollouts), group["weight"]))
+    if at != len(token_ids):
+        raise LearnerError(f"the groups tell of {at} tokens, the arrays have {len(token_ids)}")
+    return tuple(groups)
+
+
+def write_groups(groups: Sequence[Group], folder: Path) -> None:
+    """Check groups and write them into the new folder `folder`."""
+    described, arrays = pack(groups)
+    folder.mkdir(parents=True)
+    save_file(arrays, folder / "rows.safetensors")
+    (folder / "groups.json").write_text(json.dumps(described), encoding="utf-8")
+
+
 def read_groups(folder: Path) -> tuple[Group, ...]:
     """What `write_groups` wrote; raises `LearnerError` when the files don't belong together."""
     try:
         described = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "rows.safetensors")
-        token_ids, sampled = tensors["token_ids"].tolist(), tensors["sampled"].astype(bool).tolist()
-        logprobs = tensors["logprobs"].tolist()
-        at = 0
-        groups = []
-        for group in described:
-            rollouts = []
-            for rollout in group["rollouts"]:
-                rows = []
-                for row in rollout["rows"]:
-                    end = at + row["length"]
-                    rows.append(
-                        Row(
-                            row["rollout_id"],
-                            tuple(token_ids[at:end]),
-                            tuple(sampled[at:end]),
-                            tuple(logprobs[at:end]),
-                            row["version"],
-                        )
-                    )
-                    at = end
-                rollouts.append(GradedRollout(rollout["rollout_id"], rollout["reward"], tuple(rows)))
-            groups.append(Group(group["group_id"], group["task"], tuple(rollouts), group["weight"]))
+        return unpack(described, load_file(folder / "rows.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise LearnerError(f"{folder}: the rows can't be read ({error}); write them again") from error
-    if at != len(token_ids):
-        raise LearnerError(
-            f"{folder}: groups.json tells of {at} tokens, rows.safetensors has {len(token_ids)}"
-        )
-    return tuple(groups)
+    except LearnerError as error:
+        raise LearnerError(f"{folder}: {error}; write them again") from error

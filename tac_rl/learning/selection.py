@@ -11,14 +11,17 @@ pairs.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tac_rl.config.learner import DpoSection, LearnerSection, SftSection
 from tac_rl.learning.advantages import TIE_TOLERANCE, GroupAdvantages, advantages_of
 from tac_rl.learning.base import GradedRollout, Group
-from tac_rl.learning.losses.base import Loss
+
+if TYPE_CHECKING:  # the loop reads this module too, and has no torch
+    from tac_rl.learning.losses.base import Loss
 
 
-def select(groups: Sequence[Group], loss: Loss, settings: LearnerSection) -> GroupAdvantages:
+def select(groups: Sequence[Group], loss: "Loss", settings: LearnerSection) -> GroupAdvantages:
     """What `loss` learns from in a step's groups. The advantage of a success is 1; in a pair they are 1 and -1."""
     if loss.learns_from == "successes":
         return _successes(groups, settings.sft)
@@ -40,6 +43,13 @@ def pairs(group: Group, settings: DpoSection) -> list[tuple[GradedRollout, Grade
     candidates = list(zip(ordered, reversed(ordered), strict=True))[: len(ordered) // 2]
     apart = [(a, b) for a, b in candidates if a.reward - b.reward >= settings.min_margin - TIE_TOLERANCE]
     return apart[: settings.pairs_per_group]
+
+
+def learnt_from(group: Group, settings: LearnerSection) -> int:
+    """How many rollouts of a group `loss: sft` or `loss: dpo` would learn from."""
+    if settings.loss == "sft":
+        return len(successes(group, settings.sft))
+    return 2 * len(pairs(group, settings.dpo))
 
 
 def _successes(groups: Sequence[Group], settings: SftSection) -> GroupAdvantages:

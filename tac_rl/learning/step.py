@@ -21,7 +21,6 @@ from tac_rl.config.learner import LearnerSection
 from tac_rl.errors import AdapterError, LearnerError
 from tac_rl.learning.adapters import (
     create_adapter,
-    fingerprint,
     load_adapter,
     load_reference,
     save_adapter,
@@ -31,6 +30,7 @@ from tac_rl.learning.attention import PACKED, Segment
 from tac_rl.learning.base import Group
 from tac_rl.learning.batching import TrainRow, minibatches, token_weights, train_rows
 from tac_rl.learning.forward import Policy
+from tac_rl.learning.identity import fingerprint
 from tac_rl.learning.losses import LOSSES
 from tac_rl.learning.losses.base import Loss, Tokens
 from tac_rl.learning.metrics import Sums

@@ -19,7 +19,7 @@ WIDE = 150
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PALETTE = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_black")
 _HEALTH = {"healthy": "green", "degraded": "yellow", "stalled": "red"}
-QUIET_EVENTS = ("publish", "resume", "start", "finish", "note")
+QUIET_EVENTS = ("publish", "resume", "start", "finish", "note", "stage")
 """Kinds of events that need no colour."""
 
 
@@ -69,6 +69,8 @@ def _head(snapshot: Snapshot, width: int) -> list[Text]:
     if remaining is not None:
         times += f", about {duration(remaining)} left"
     label = f"iteration {snapshot.finished}/{status.iterations}  "
+    if snapshot.training_stage is not None:
+        label += f"{snapshot.training_stage.progress(snapshot.finished)}  "
     progress_bar = bar(
         snapshot.finished / max(1, status.iterations), max(10, width - len(label) - len(times) - 2)
     )

@@ -17,6 +17,7 @@ from tac_rl.errors import RunError
 from tac_rl.monitor.compare import Rate, compare
 from tac_rl.monitor.dashboard import QUIET_EVENTS, bar
 from tac_rl.monitor.snapshot import Snapshot, take_snapshot
+from tac_rl.monitor.stages import stage_of
 from tac_rl.monitor.text import duration, number, one_line, percent
 from tac_rl.runs.reader import RunReader
 
@@ -73,6 +74,9 @@ class TrainProgress:
         for iteration in finished[self._told_iterations :]:
             means = snapshot.means.get(iteration.n)
             line = Text.assemble((f"iteration {iteration.n}/{snapshot.status.iterations}", "bold"))
+            stage = stage_of(snapshot.stages, iteration.n)
+            if stage is not None:
+                line.append(f"  {stage.progress(iteration.n)}", "cyan")
             if means is not None:
                 line.append(f"  reward {number(means.reward)}  partial {percent(means.partial)}")
                 line.append(f"  complete {percent(means.full_completion)}")
@@ -115,6 +119,8 @@ def progress_bars(snapshot: Snapshot, width: int) -> Text:
     second = Text.assemble(f"{f'rollouts {ended}/{total}':<18} ", bar(ended / max(1, total), room))
     last = [i for i in snapshot.iterations if i.finished is not None][-1:]
     third = Text(status.stage, "dim")
+    if snapshot.training_stage is not None:
+        third.append(f"  {snapshot.training_stage.progress(snapshot.finished)}", "cyan")
     if last and last[0].n in snapshot.means:
         means = snapshot.means[last[0].n]
         third.append(f"  reward {number(means.reward)}  fully complete {percent(means.full_completion)}")

@@ -46,6 +46,7 @@ def _page(snapshot: Snapshot, reader: RunReader) -> str:
         _header(snapshot, heldout),
         _section("Before and after", _before_after(comparisons)),
         _section("Held-out curve", _heldout(reader)),
+        *([_section("Stages", _stages(snapshot))] if snapshot.stages else []),
         _section("Training", _training(snapshot)),
         *([_section("Judge", judge_section(snapshot, reader))] if snapshot.judge() else []),
         _section("Where the time went", _timing(snapshot)),
@@ -146,6 +147,36 @@ def _heldout(reader: RunReader) -> str:
         [complete, score], label="held-out curve", share=True, width=900, height=280, markers=True
     )
     return f'<div class="card">{plot}</div>'
+
+
+def _stages(snapshot: Snapshot) -> str:
+    """What each stage is, and the held-out completion at its beginning and end, where it was measured there."""
+    measured = {e.iteration: e.results.get("full_completion") for e in snapshot.heldout}
+    rows = []
+    for stage in snapshot.stages:
+        done = [i for i in snapshot.iterations if stage.first <= i.n <= stage.last and i.finished is not None]
+        rollouts = sum(i.metrics.get("trained_rollouts", 0.0) for i in done)
+        rows.append(
+            [
+                f"{stage.number} {escaped(stage.kind)}",
+                escaped(f"run {stage.from_run}" if stage.from_run else "new rollouts"),
+                f"{stage.first} to {stage.last}",
+                str(len(done)),
+                f"{rollouts:.0f}",
+                percent(measured.get(stage.first - 1)),
+                percent(measured.get(stage.last)),
+            ]
+        )
+    head = [
+        "stage",
+        "learns from",
+        "iterations",
+        "finished",
+        "rollouts learnt from",
+        "held-out before",
+        "after",
+    ]
+    return f'<div class="card scroll">{_table(head, rows, words=2)}</div>'
 
 
 def _training(snapshot: Snapshot) -> str:

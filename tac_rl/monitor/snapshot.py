@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tac_rl.monitor.health import PROGRESS_SECONDS, Health, judge
+from tac_rl.monitor.stages import TrainingStage, stage_of, training_stages
 from tac_rl.runs.reader import RunReader
 from tac_rl.runs.records import (
     Evaluation,
@@ -72,6 +73,13 @@ class Snapshot:
     served_version: int
     infrastructure_failures: int
     events: tuple[Event, ...]
+    stages: tuple[TrainingStage, ...] = ()
+    """Empty for a run without."""
+
+    @property
+    def training_stage(self) -> TrainingStage | None:
+        """The stage of the iteration that was begun last, or comes first."""
+        return stage_of(self.stages, self.iterations[-1].n if self.iterations else 1)
 
     @property
     def finished(self) -> int:
@@ -121,6 +129,7 @@ class Snapshot:
 
     def to_json(self) -> dict[str, Any]:
         """The stable, machine-readable form (docs/runs.md)."""
+        stage = self.training_stage
         return {
             "run": self.status.name,
             "state": self.status.state,
@@ -129,6 +138,7 @@ class Snapshot:
             "stage": self.status.stage,
             "iteration": self.finished,
             "iterations": self.status.iterations,
+            "training_stage": stage.to_json(len(self.stages)) if stage else None,
             "policy_version": self.trained_version,
             "served_version": self.served_version,
             "heldout": [
@@ -175,6 +185,7 @@ def take_snapshot(
             served_version=reader.served_version(),
             infrastructure_failures=reader.infrastructure_failures(),
             events=tuple(events),
+            stages=training_stages(reader.config()),
         )
 
 

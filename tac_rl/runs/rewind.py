@@ -50,6 +50,9 @@ def rewind(directory: Path, db: sqlite3.Connection) -> ResumePoint:
     for file in (directory / "trajectories").glob("*/*"):
         if str(file.relative_to(directory)) not in kept_files:
             file.unlink()
+    for file in (directory / "rows").glob("it*"):
+        if not file.stem[2:].isdigit() or int(file.stem[2:]) > n:
+            file.unlink()
     evaluated = frozenset(
         (r["iteration"], r["split"]) for r in db.execute("SELECT iteration, split FROM evaluations")
     )

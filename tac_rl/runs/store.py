@@ -6,6 +6,7 @@
       adapters/v0001/             PEFT adapters with optimiser state, one folder a version
       trajectories/it0001/ID.json.gz    what happened in each rollout; evaluations in ev0001/
       judgements/it0001.jsonl     what a judge said, a line for each group; only where there is one
+      rows/it0001.npz             the tokens that the learner was given (tac_rl.learning.recorded)
       logs/  report.html  lock
 
 An iteration counts once `finish_iteration` has committed: metrics, timing, the new version and the state that
