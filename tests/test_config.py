@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
@@ -76,3 +77,57 @@ def test_overrides_reach_into_sections_and_are_parsed_as_yaml(tmp_path: Path) ->
 def test_a_malformed_override_is_refused(tmp_path: Path, override: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         load_config(RunConfig, write(tmp_path, "seed: 1\n"), [override])
+
+
+def staged(tmp_path: Path, *stages: str, more: str = "") -> RunConfig:
+    lines = "\n".join(f"  - {{{stage}}}" for stage in stages)
+    return load_config(RunConfig, write(tmp_path, f"stages:\n{lines}\n{more}"))
+
+
+def test_a_run_without_stages_is_one_of_its_learner_s_kind(tmp_path: Path) -> None:
+    (only,) = RunConfig().all_stages()
+    assert (only.kind, only.iterations) == ("grpo", RunConfig().iterations)
+    (only,) = load_config(RunConfig, write(tmp_path, "learner: {loss: dpo}\niterations: 3\n")).all_stages()
+    assert (only.kind, only.iterations) == ("dpo", 3)
+
+
+def test_a_stage_overrides_only_what_it_names_and_the_iterations_are_the_sum(tmp_path: Path) -> None:
+    config = staged(
+        tmp_path,
+        "kind: sft, iterations: 2, learner: {learning_rate: 1.0e-4}",
+        "kind: grpo, iterations: 5",
+        "kind: dpo, iterations: 3, learner: {dpo: {beta: 0.3}}",
+        more="learner: {loss: gspo, learning_rate: 2.0e-3, dpo: {min_margin: 0.4}}\n",
+    )
+    assert config.iterations == 10
+    sft, grpo, dpo = (stage.resolved(config.learner) for stage in config.stages)
+    assert (sft.loss, sft.learning_rate, sft.dpo.min_margin) == ("sft", 1e-4, 0.4)
+    assert (grpo.loss, grpo.learning_rate) == ("gspo", 2e-3)
+    assert (dpo.loss, dpo.dpo.beta, dpo.dpo.min_margin) == ("dpo", 0.3, 0.4)
+
+
+def test_a_dumped_config_with_stages_is_read_as_the_same(tmp_path: Path) -> None:
+    config = staged(tmp_path, "kind: sft, iterations: 2, learner: {sft: {per_group: 2}}", "kind: grpo, iterations: 1")
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    again = load_config(RunConfig, tmp_path / "again.yaml", ["learner.learning_rate=0.5"])
+    assert again.stages == config.stages
+    assert again.stages[0].resolved(again.learner).learning_rate == 0.5  # still the run's, not a frozen default
+
+
+@pytest.mark.parametrize(
+    ("stage", "more", "message"),
+    [
+        ("kind: ppo, iterations: 1", "", r"stages\.0\.kind: .*'sft', 'grpo' or 'dpo'"),
+        ("kind: sft", "", r"stages\.0\.iterations: Field required"),
+        ("kind: sft, iterations: 1, from_rum: x", "", r"stages\.0\.from_rum: unknown key; did you mean from_run\?"),
+        ("kind: sft, iterations: 1, learner: {learning_rat: 1}", "", "did you mean learning_rate"),
+        ("kind: sft, iterations: 1, learner: {lora: {rank: 8}}", "", r"learner: .*lora: all stages share it"),
+        ("kind: sft, iterations: 1, learner: {loss: grpo}", "", "a stage of kind sft has the loss sft"),
+        ("kind: grpo, iterations: 1, from_run: x", "", "grpo needs rollouts of the current policy"),
+        ("kind: grpo, iterations: 1", "learner: {loss: sft}", "stage 1 is grpo, but learner.loss is sft"),
+        ("kind: sft, iterations: 2", "iterations: 5", "the stages have 2 in all, but iterations is 5"),
+    ],
+)  # fmt: skip
+def test_a_stage_that_can_not_be_is_refused(tmp_path: Path, stage: str, more: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        staged(tmp_path, stage, more=more)

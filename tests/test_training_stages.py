@@ -12,6 +12,9 @@ from test_training import children_mentioning, door, iteration_in_rollouts, rows
 
 from tac_rl.learning.recorded import load_rows
 
+pytestmark = pytest.mark.timeout(600)  # a busy machine is no failure
+PATIENCE_S = 280.0
+
 SMALL = (
     "rollouts.groups=3",
     "rollouts.group_size=4",
@@ -46,12 +49,12 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         start_new_session=True,
     )
     try:
-        wait_until(lambda: iteration_in_rollouts(run, 2), process)
+        wait_until(lambda: iteration_in_rollouts(run, 2), process, PATIENCE_S)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
     wait_until(lambda: not children_mentioning(str(runs)), None)
-    done = run_door("train", "--resume", "staged", "--runs-dir", str(runs))
+    done = run_door("train", "--resume", "staged", "--runs-dir", str(runs), timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "iteration 2/4  grpo 1/1" in done.stdout and "iteration 4/4  dpo 2/2" in done.stdout
     yield run
@@ -66,7 +69,11 @@ def test_each_stage_learns_in_its_own_way_and_publishes_with_proof(staged: Path)
     assert [row["version"] for row in versions] == [1, 2, 3, 4] and all(row["published"] for row in versions)
     assert all(row["error"] < 1e-2 for row in rows(staged, "SELECT error FROM publishes"))
     told = {row["message"] for row in rows(staged, "SELECT message FROM events WHERE kind = 'stage'")}
-    assert told == {"stage 1, sft: iteration 1", "stage 2, grpo: iteration 2", "stage 3, dpo: iterations 3 to 4"}
+    assert told == {
+        "stage 1, sft: iteration 1",
+        "stage 2, grpo: iteration 2",
+        "stage 3, dpo: iterations 3 to 4",
+    }
 
 
 def test_the_tokens_of_every_iteration_are_kept_once(staged: Path) -> None:
@@ -75,8 +82,12 @@ def test_the_tokens_of_every_iteration_are_kept_once(staged: Path) -> None:
         "model.json",
     ]
     for n in (1, 2, 3, 4):
-        kept = {r.rollout_id: r for group in load_rows(staged / "rows" / f"it{n:04d}.npz") for r in group.rollouts}
-        recorded = {row["rollout_id"]: row for row in rows(staged, f"SELECT * FROM rollouts WHERE iteration = {n}")}
+        kept = {
+            r.rollout_id: r for group in load_rows(staged / "rows" / f"it{n:04d}.npz") for r in group.rollouts
+        }
+        recorded = {
+            row["rollout_id"]: row for row in rows(staged, f"SELECT * FROM rollouts WHERE iteration = {n}")
+        }
         assert kept and set(kept) <= set(recorded)
         for name, rollout in kept.items():
             assert sum(sum(row.sampled) for row in rollout.rows) == recorded[name]["tokens"]
@@ -85,19 +96,26 @@ def test_the_tokens_of_every_iteration_are_kept_once(staged: Path) -> None:
 
 def test_the_monitor_and_the_report_show_the_stages(staged: Path) -> None:
     shown = json.loads(run_door("monitor", "--json", "--run", str(staged)).stdout)
-    assert shown["training_stage"] == {"number": 3, "of": 3, "kind": "dpo", "first": 3, "last": 4, "from_run": None}
+    assert shown["training_stage"] == {
+        "number": 3,
+        "of": 3,
+        "kind": "dpo",
+        "first": 3,
+        "last": 4,
+        "from_run": None,
+    }
     assert "<h2>Stages</h2>" in (staged / "report.html").read_text()
 
 
 def test_a_run_starts_from_the_traces_of_another_without_rollouts(staged: Path) -> None:
     name = "warm"
-    stages = f"[{{kind: sft, iterations: 2, from_run: {staged.name}}}, {{kind: dpo, iterations: 1, from_run: {staged.name}}}]"
+    stages = "[{kind: sft, iterations: 2, from_run: staged}, {kind: dpo, iterations: 1, from_run: staged}]"
     given = arguments(staged.parent, name, stages)
     plan = json.loads(run_door("train", *given, "--dry-run", "--json").stdout)["plan"]["stages"]
     assert [stage["iterations"] for stage in plan] == [[1, 2], [3, 3]]
     assert 0 < plan[0]["recorded_groups"] <= 12 and plan[0]["recorded_rollouts"] >= plan[0]["recorded_groups"]
 
-    done = run_door("train", *given)
+    done = run_door("train", *given, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     run = staged.parent / name
     assert rows(run, "SELECT count(*) AS n FROM rollouts WHERE iteration IS NOT NULL")[0]["n"] == 0
@@ -106,6 +124,8 @@ def test_a_run_starts_from_the_traces_of_another_without_rollouts(staged: Path) 
     assert all(entry["grad_norm"] > 0 for entry in metrics) and metrics[2]["pairs"] > 0
     assert not (run / "rows").exists()
 
-    lost = run_door("train", *arguments(staged.parent, "lost", "[{kind: sft, iterations: 1, from_run: warm}]"))
+    lost = run_door(
+        "train", *arguments(staged.parent, "lost", "[{kind: sft, iterations: 1, from_run: warm}]")
+    )
     assert lost.returncode == 2 and "warm: holds no rows to learn from" in lost.stderr
     assert not (staged.parent / "lost").exists()
