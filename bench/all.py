@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "office_verbs": [[]],
     "office_fuzz": [[]],
     "learning": [[], ["--controls"]],
+    "stages": [[]],
 }
 TIMEOUT_S = 7200
 

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class RowKeeper:
     def keep(self, iteration: int, groups: Sequence[Group]) -> None:
         """Write an iteration's rows: whole or, if the process dies, not at all."""
         described, arrays = pack(groups)
+        contents: dict[str, Any] = {"groups": np.frombuffer(json.dumps(described).encode(), np.uint8), **arrays}
         path = self.folder / f"it{iteration:04d}.npz"
         part = path.with_suffix(".part")
         with translated(path):
@@ -49,8 +51,7 @@ class RowKeeper:
             header = {"format": FORMAT, **asdict(self.model)}
             (self.folder / "model.json").write_text(json.dumps(header), encoding="utf-8")
             with part.open("wb") as file:
-                arrays["groups"] = np.frombuffer(json.dumps(described).encode(), np.uint8)
-                np.savez_compressed(file, allow_pickle=False, **arrays)
+                np.savez_compressed(file, **contents)
             part.replace(path)
 
 
