@@ -8,13 +8,10 @@ learnt from them differs. One JSON line per run.
 
 import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from bench.learning import train  # noqa: E402
+from learning import train
 
 PLANS = {
     "grpo": (("grpo", 1.0),),
