@@ -95,7 +95,7 @@ class TrainingLoop:
             self.store.event("stage", str(stage))
 
         groups: list[GroupResult] = []
-        judged: Mapping[str, float] = {}
+        judged: dict[str, float] = {}
         if stage.from_run is not None:
             # A warm start from traces: an earlier run's rollouts and rewards take the place of 1 to 5.
             trainable = self.traces[stage.number].batch(n - stage.first)

@@ -43,7 +43,10 @@ class RowKeeper:
     def keep(self, iteration: int, groups: Sequence[Group]) -> None:
         """Write an iteration's rows: whole or, if the process dies, not at all."""
         described, arrays = pack(groups)
-        contents: dict[str, Any] = {"groups": np.frombuffer(json.dumps(described).encode(), np.uint8), **arrays}
+        contents: dict[str, Any] = {
+            "groups": np.frombuffer(json.dumps(described).encode(), np.uint8),
+            **arrays,
+        }
         path = self.folder / f"it{iteration:04d}.npz"
         part = path.with_suffix(".part")
         with translated(path):
