@@ -13,6 +13,8 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "sandbox": [[]],
     "sandbox_docker": [[]],
     "gateway": [[]],
+    "openhands": [[], ["--workers", "2"]],
+    "agents": [[]],
     "engine": [[]],
     "learner": [[]],
     "ruler": [[], ["--bad-share", "0.5"]],
