@@ -1,7 +1,9 @@
 """The tiny policy under the built-in agent and under OpenHands: the same held-out instances, the same weights.
 
 Both agents show the policy the same tokens, so its success must agree within 5 points. Transformers engine,
-bubblewrap sandboxes, the config's own sampling. Prints one JSON line an agent, and one for the difference.
+bubblewrap sandboxes, the config's own sampling, the same random stream for the same instance: what differs is what
+the engine's batches do to the last digits, and how long commands take. Prints one JSON line an agent, and one for
+the difference.
 `python bench/agents.py [--attempts 200] [--run NAME]`; needs ./setup.sh --openhands.
 """
 
@@ -28,8 +30,9 @@ async def measure(agent: str, run: Path | None, attempts: int, overrides: list[s
     async with evaluation(config, run or Path(), None if run else 0) as (made, version):
         started = time.perf_counter()
         with BarRecorder(agent, attempts) as recorder:
+            # Random streams follow from the name of the evaluation: both agents get the same.
             result = await made.evaluate(
-                agent,
+                "agents",
                 version=version,
                 split="heldout",
                 attempts=attempts,

@@ -14,14 +14,19 @@ from typing import Any
 import pytest
 from gateway_fakes import ScriptedEngine, call_text, cut
 from openhands_helpers import Attempt, Workshop, openhands_python, workshop
+from sandbox_helpers import processes_mentioning
 
 from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
 from tac_rl.agents.calls import CUT, NO_CALL, NOT_JSON
 from tac_rl.agents.openhands.agent import OpenHandsAgent
 from tac_rl.agents.toolcall import ToolCallAgent
+from tac_rl.assembly import evaluation
 from tac_rl.config.agent import AgentSection, OpenHandsSection
+from tac_rl.config.loading import load_config
+from tac_rl.config.run import RunConfig
 from tac_rl.errors import AgentWorkerError, ConfigError, GatewayError, InfrastructureError, SandboxError
 from tac_rl.gateway.session import Session
+from tac_rl.rollouts.evaluation import EvaluationResult
 from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.base import SandboxLimits
 from tac_rl.sandboxes.sweep import sweep
@@ -236,7 +241,10 @@ OWNER = """
 import asyncio, os, sys
 from pathlib import Path
 from tac_rl.agents.openhands.agent import OpenHandsAgent
+from tac_rl.assembly import evaluation
 from tac_rl.config.agent import AgentSection, OpenHandsSection
+from tac_rl.config.loading import load_config
+from tac_rl.config.run import RunConfig
 
 async def main():
     section = OpenHandsSection(python=Path(sys.argv[1]))
@@ -289,6 +297,45 @@ def test_a_worker_writes_and_connects_nowhere_else(shop: Workshop) -> None:
     inodes = {t.removeprefix("socket:[").removesuffix("]") for t in targets if t.startswith("socket:")}
     remote = [line.split()[2] for line in connections if line.split()[9] in inodes]
     assert all(address.startswith("0100007F:") for address in remote), remote  # 127.0.0.1
+
+
+def test_attempts_of_the_shipped_policy_are_graded_and_no_worker_is_left(tmp_path: Path) -> None:
+    """Through the doors' own assembly: real engine, real tasks, one worker for all packages."""
+    source = Path(__file__).parents[1] / "configs" / "tiny_cpu.yaml"
+    overrides = ["agent.name=openhands", f"agent.openhands.python={openhands_python()}"]
+    config = load_config(RunConfig, source, overrides)
+
+    async def run() -> tuple[EvaluationResult, list[int]]:
+        async with evaluation(config, tmp_path, 0) as (attempts, version):
+            result = await attempts.evaluate(
+                "test", version=version, split="heldout", attempts=8, temperature=1.0, recorder=Nobody()
+            )
+            return result, processes_mentioning("openhands/worker/start.py")
+
+    result, workers = asyncio.run(run())
+    assert (result.attempts, result.infrastructure_failures) == (8, 0)
+    assert workers
+    # What is left of them is this file's own workshop.
+    assert len([pid for pid in workers if f" {os.getpid()} " in _command_line(pid)]) <= 1
+
+
+class Nobody:
+    """A recorder that remembers nothing."""
+
+    def begin(self, plan: Any) -> None: ...
+
+    def phase(self, plan: Any, phase: str, turn: int) -> None: ...
+
+    def drop(self, plan: Any) -> None: ...
+
+    def end(self, result: Any) -> None: ...
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
 
 
 def test_it_refuses_to_work_without_an_endpoint(shop: Workshop) -> None:

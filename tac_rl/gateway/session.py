@@ -5,7 +5,8 @@ import hashlib
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tac_rl.errors import EngineError
@@ -132,10 +133,11 @@ class Session:
             messages=tuple(messages[begin:]),
             new_ids=tuple(new_ids),
             prompt_digest=digests[-1],
-            seed=_seed_of(self._sampling.seed, digests[-1]),
+            seed=None,
             offers_tools=request.tools is not None,
         )
         prompt_ids = call.prompt_ids()
+        call.seed = _seed_of(self._sampling.seed, prompt_ids)
         room = self._context_limit - len(prompt_ids)
         if room < 1:
             raise ApiError.invalid(
@@ -207,9 +209,12 @@ def _check(completion: Completion) -> None:
         )
 
 
-def _seed_of(seed: int | None, digest: bytes) -> int | None:
-    """The seed of one call: turns of one rollout draw independently, and repeating a run repeats it."""
+def _seed_of(seed: int | None, prompt_ids: Sequence[int]) -> int | None:
+    """The seed of one call: turns of one rollout draw independently, and repeating a run repeats it.
+
+    It follows from the prompt's tokens, so harnesses that show the policy the same draw the same.
+    """
     if seed is None:
         return None
-    mixed = hashlib.blake2b(digest, digest_size=4, key=str(seed).encode()).digest()
+    mixed = hashlib.blake2b(array("q", prompt_ids).tobytes(), digest_size=4, key=str(seed).encode()).digest()
     return int.from_bytes(mixed, "big") >> 1
