@@ -8,7 +8,7 @@ setup:
 	./setup.sh
 
 setup-dev:
-	./setup.sh --dev --vllm --openhands
+	./setup.sh --dev --vllm --openhands --docker
 
 train: setup
 	$(PYTHON) tac_rl/train.py --config $(CONFIG)

@@ -5,19 +5,21 @@
 #   ./setup.sh --dev      and what tests, lint and benchmarks need
 #   ./setup.sh --vllm     and vLLM (the CPU build where there is no GPU)
 #   ./setup.sh --openhands   and OpenHands, in an environment of its own (.venv-openhands; needs Python 3.12 or newer)
+#   ./setup.sh --docker   and Docker with what makes its base image, for sandboxes in containers (Debian and Ubuntu, as root)
 #
 # PYTHON=/path/to/python3.11+ chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-dev=0 vllm=0 openhands=0
+dev=0 vllm=0 openhands=0 docker=0
 for argument in "$@"; do
   case "$argument" in
     --dev) dev=1 ;;
     --vllm) vllm=1 ;;
     --openhands) openhands=1 ;;
+    --docker) docker=1 ;;
     -h|--help) sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
-    *) echo "setup.sh: unknown option $argument (known: --dev --vllm --openhands)" >&2; exit 2 ;;
+    *) echo "setup.sh: unknown option $argument (known: --dev --vllm --openhands --docker)" >&2; exit 2 ;;
   esac
 done
 
@@ -34,6 +36,14 @@ command -v bwrap >/dev/null || missing+=(bubblewrap)
 command -v git >/dev/null || missing+=(git)
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
 command -v curl >/dev/null || missing+=(curl)
+if [ $docker = 1 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    command -v dockerd >/dev/null || missing+=(docker.io)
+    command -v debootstrap >/dev/null || missing+=(debootstrap debian-archive-keyring)
+  elif ! command -v docker >/dev/null; then
+    say "Docker is not installed (that needs root, on Debian or Ubuntu): sandbox.kind docker is not available"
+  fi
+fi
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
   [ "$(id -u)" = 0 ] || as_root=(sudo -n)
@@ -53,6 +63,11 @@ if [ ${#missing[@]} -gt 0 ]; then
   else
     problems+=("no known package manager here: install ${missing[*]} by hand")
   fi
+fi
+# Newer releases have Docker's client in a package of its own.
+if [ $docker = 1 ] && [ "$(id -u)" = 0 ] && command -v dockerd >/dev/null && ! command -v docker >/dev/null; then
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-cli >/dev/null \
+    || problems+=("could not install docker-cli: install Docker's client by hand")
 fi
 if command -v bwrap >/dev/null && ! bwrap --unshare-all --ro-bind / / true 2>/dev/null; then
   problems+=("bubblewrap is there, but the kernel refuses it user namespaces (try: sysctl kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0)")

@@ -11,8 +11,10 @@ from tac_rl.office.build import build_office
 from tac_rl.office.overlay import parse_overlay
 from tac_rl.office.process import EmbeddedOffice, Lease
 from tac_rl.sandboxes.base import Sandbox, SandboxLimits
-from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
 from tac_rl.tasks.company import connect, make_spec
+from tests.sandbox_helpers import provider_of_kind
+
+pytestmark = pytest.mark.usefixtures("sandbox_kind")
 
 MARK = "quarterly-otter-secret"
 """Somewhere in every service of the other company, and nowhere in ours."""
@@ -87,7 +89,7 @@ _PORTS = "grep -h ' 0A ' /proc/net/tcp /proc/net/tcp6 | awk '{print $2}' | cut -
 async def _two_companies(attack: Callable[[Sandbox, Sandbox], Awaitable[None]]) -> None:
     office = build_office(OfficeSection())
     assert isinstance(office, EmbeddedOffice)
-    provider = BubblewrapProvider()
+    provider = provider_of_kind()
     leases: list[Lease] = []
     sandboxes: list[Sandbox] = []
     try:
