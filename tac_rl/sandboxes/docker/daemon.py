@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
 from tac_rl.errors import SandboxError, SandboxUnavailableError
@@ -61,8 +61,6 @@ class Daemon:
         """What `work` makes of a client, in this thread; `SandboxError` where the daemon refuses or fails."""
         try:
             return work(self._client())
-        except NotFound:
-            raise
         except APIError as error:
             raise SandboxError(f"docker: {error.explanation or error}") from error
         except requests.exceptions.Timeout:

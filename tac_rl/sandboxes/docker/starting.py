@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.errors import NotFound
-
 from tac_rl.errors import SandboxError
 from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.client import Connection
@@ -138,7 +136,7 @@ class Starter:
             await self._remove(container, folder)
 
     async def _rename(self, container: str, name: str) -> None:
-        with contextlib.suppress(SandboxError, NotFound):  # Names are for people; it may be gone already.
+        with contextlib.suppress(SandboxError):  # Names are for people; it may be gone already.
             await self._daemon.call(lambda api: api.rename(container, name))
 
     async def _remove(self, container: str, folder: Path) -> None:
