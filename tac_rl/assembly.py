@@ -19,7 +19,7 @@ from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.server import Gateway
 from tac_rl.learning.identity import identity_of
 from tac_rl.learning.process import ProcessLearner
-from tac_rl.learning.recorded import RowKeeper, Traces, find_traces
+from tac_rl.learning.recorded import RowKeeper, planned_stages, traces_of
 from tac_rl.learning.stages import stages_of
 from tac_rl.loop import TrainingLoop
 from tac_rl.office.build import build_office
@@ -29,7 +29,7 @@ from tac_rl.rewards.build import build_ruler, check_ruler
 from tac_rl.rollouts.attempts import Attempts
 from tac_rl.rollouts.rewarding import Rewarder
 from tac_rl.rollouts.rollout import RolloutResult, Workshop, run_rollout
-from tac_rl.runs.reader import RunReader, find_run
+from tac_rl.runs.reader import RunReader
 from tac_rl.runs.store import RunStore
 from tac_rl.sandboxes.base import SandboxProvider
 from tac_rl.sandboxes.select import make_limits, make_provider
@@ -64,7 +64,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
         temperature=config.rollouts.temperature,
         stages=stages_of(config),
     )
-    traces = _traces(config, heldout)
+    traces = traces_of(config, {p.name for p in heldout}, after=store.resume_point.iteration)
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
         publisher, gateway = await _served_model(config, stack, store.logs)
@@ -149,8 +149,11 @@ async def single_attempt(
         return await run_rollout(plan, workshop, watch=watch)
 
 
-def plan_of(config: RunConfig) -> dict[str, Any]:
-    """What `train.py` would start, as plain JSON; checks everything that can be checked without starting."""
+def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
+    """What `train.py` would start, as plain JSON; checks everything that can be checked without starting.
+
+    `finished`: iterations that a run to be resumed has behind it.
+    """
     packages, heldout = choose_packages(config.tasks, package_loader(config))
     make_provider(config.sandbox).check()
     Renderer.from_path(config.model)
@@ -171,7 +174,7 @@ def plan_of(config: RunConfig) -> dict[str, Any]:
             for p in (*packages, *heldout)
         ],
         "iterations": config.iterations,
-        "stages": _planned_stages(config, heldout),
+        "stages": planned_stages(config, {p.name for p in heldout}, after=finished),
         "rollouts_per_iteration": rollouts.groups * rollouts.group_size,
         "processes": [
             f"engine: {engine}",
@@ -180,44 +183,6 @@ def plan_of(config: RunConfig) -> dict[str, Any]:
         ],
         "run_directory": str(config.runs_dir / (config.name or "(a new name)")),
     }
-
-
-def _traces(config: RunConfig, heldout: Sequence[Package]) -> dict[int, Traces]:
-    """By number of stage: the recorded rollouts that it learns from. Raises `RunError` where there are none."""
-    return {
-        stage.number: find_traces(
-            find_run(config.runs_dir, stage.from_run),
-            stage,
-            identity_of(config.model),
-            batch_groups=config.rollouts.groups,
-            seed=config.seed,
-            heldout={package.name for package in heldout},
-        )
-        for stage in stages_of(config)
-        if stage.from_run is not None
-    }
-
-
-def _planned_stages(config: RunConfig, heldout: Sequence[Package]) -> list[dict[str, Any]]:
-    traces = _traces(config, heldout)
-    planned = []
-    for stage in stages_of(config):
-        entry: dict[str, Any] = {
-            "kind": stage.kind,
-            "iterations": [stage.first, stage.last],
-            "loss": stage.settings.loss,
-            "learning_rate": stage.settings.learning_rate,
-            "from_run": stage.from_run,
-        }
-        if stage.number in traces:
-            found = traces[stage.number]
-            entry |= {
-                "recorded_groups": len(found.places),
-                "recorded_rollouts": found.rollouts,
-                "passes": round(stage.iterations / found.batches, 2),
-            }
-        planned.append(entry)
-    return planned
 
 
 def context_limit(config: RunConfig) -> int:

@@ -18,7 +18,7 @@ from tac_rl.doors import add_config_arguments, run_door
 from tac_rl.errors import ConfigError
 from tac_rl.monitor.progress import TrainProgress, closing_table
 from tac_rl.monitor.report import write_report
-from tac_rl.runs.reader import find_run
+from tac_rl.runs.reader import RunReader, find_run
 from tac_rl.runs.store import RunStore
 
 
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     config = load_config(RunConfig, source, args.overrides)
     if args.name:
         config = config.model_copy(update={"name": args.name})
-    plan = plan_of(config)  # what is wrong with the config is told before a run directory is made
+    # What is wrong with the config is told before a run directory is made.
+    plan = plan_of(config, finished=finished_iterations(directory) if directory else 0)
     if args.dry_run:
         return dry_run(config, plan, as_json=args.json)
     if directory:
@@ -53,6 +54,12 @@ def main(arguments: Sequence[str]) -> int:
             config.runs_dir, config.name, resolved, iterations=config.iterations, stem=source.stem
         )
     return asyncio.run(train(config, store))
+
+
+def finished_iterations(directory: Path) -> int:
+    """How many iterations a run has behind it."""
+    with RunReader(directory) as reader:
+        return sum(iteration.finished is not None for iteration in reader.iterations())
 
 
 async def train(config: RunConfig, store: RunStore) -> int:

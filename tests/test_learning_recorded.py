@@ -7,10 +7,11 @@ import pytest
 from learning_fixtures import random_groups
 
 from tac_rl.config.learner import LearnerSection
+from tac_rl.config.run import RunConfig
 from tac_rl.errors import RunError
 from tac_rl.learning.base import Group
 from tac_rl.learning.identity import ModelIdentity, identity_of
-from tac_rl.learning.recorded import RowKeeper, Traces, find_traces, load_rows
+from tac_rl.learning.recorded import RowKeeper, Traces, find_traces, load_rows, planned_stages
 from tac_rl.learning.stages import Stage
 
 MODEL = ModelIdentity("policies/mine", "base-1", "tokens-1")
@@ -130,6 +131,14 @@ def test_no_rows_and_damaged_rows_are_one_clear_error(earlier: Path, tmp_path: P
     (earlier / "rows" / "model.json").write_text("{}")
     with pytest.raises(RunError, match=r"model\.json: can't be read"):
         traces(earlier)
+
+
+def test_a_stage_that_is_over_needs_its_run_no_more(tmp_path: Path) -> None:
+    stages = [{"kind": "sft", "iterations": 2, "from_run": "gone"}, {"kind": "grpo", "iterations": 3}]
+    config = RunConfig.model_validate({"stages": stages, "runs_dir": tmp_path})
+    with pytest.raises(RunError, match="gone: no such run"):
+        planned_stages(config, (), after=1)
+    assert [stage["iterations"] for stage in planned_stages(config, (), after=2)] == [[1, 2], [3, 5]]
 
 
 def test_the_tiny_policy_has_an_identity_that_follows_its_tokenizer(tmp_path: Path) -> None:

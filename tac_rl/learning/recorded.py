@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 
 from tac_rl.config.learner import LearnerSection
+from tac_rl.config.run import RunConfig
 from tac_rl.errors import LearnerError, RunError
 from tac_rl.learning.base import Group
-from tac_rl.learning.identity import ModelIdentity
+from tac_rl.learning.identity import ModelIdentity, identity_of
 from tac_rl.learning.rows import pack, unpack
 from tac_rl.learning.selection import learnt_from
-from tac_rl.learning.stages import Stage
+from tac_rl.learning.stages import Stage, stages_of
+from tac_rl.runs.reader import find_run
 from tac_rl.runs.schema import translated
 
 FOLDER = "rows"
@@ -131,6 +133,48 @@ def find_traces(
             f"({_wanted(stage.settings)})"
         )
     return Traces(tuple(places), batch_groups, f"{seed} stage {stage.number}", rollouts)
+
+
+def traces_of(config: RunConfig, heldout: Collection[str], *, after: int) -> dict[int, Traces]:
+    """By number of stage: the recorded rollouts that the stages still to come after iteration `after` learn from.
+
+    Raises `RunError` where there are none.
+    """
+    return {
+        stage.number: find_traces(
+            find_run(config.runs_dir, stage.from_run),
+            stage,
+            identity_of(config.model),
+            batch_groups=config.rollouts.groups,
+            seed=config.seed,
+            heldout=heldout,
+        )
+        for stage in stages_of(config)
+        if stage.from_run is not None and stage.last > after
+    }
+
+
+def planned_stages(config: RunConfig, heldout: Collection[str], *, after: int) -> list[dict[str, Any]]:
+    """The run's stages as plain JSON, with what there is to learn from where that is recorded already."""
+    traces = traces_of(config, heldout, after=after)
+    planned = []
+    for stage in stages_of(config):
+        entry: dict[str, Any] = {
+            "kind": stage.kind,
+            "iterations": [stage.first, stage.last],
+            "loss": stage.settings.loss,
+            "learning_rate": stage.settings.learning_rate,
+            "from_run": stage.from_run,
+        }
+        if stage.number in traces:
+            found = traces[stage.number]
+            entry |= {
+                "recorded_groups": len(found.places),
+                "recorded_rollouts": found.rollouts,
+                "passes": round(stage.iterations / found.batches, 2),
+            }
+        planned.append(entry)
+    return planned
 
 
 def _check_model(path: Path, model: ModelIdentity) -> None:
