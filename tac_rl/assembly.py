@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -102,7 +102,7 @@ async def evaluation(
     `version` None means the newest; 0 serves the base alone.
     """
     packages, heldout = choose_packages(config.tasks, package_loader(config))
-    adapter, number = _adapter_of(run, version)
+    adapter, number = adapter_of(run, version)
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
@@ -136,7 +136,7 @@ async def single_attempt(
             logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
             publisher, gateway = await _served_model(config, stack, logs)
             if run is not None:
-                adapter, version = _adapter_of(run, None)
+                adapter, version = adapter_of(run, None)
                 await publisher.restore(adapter, version)
         office = await _office(config, [package], gateway, stack, None)
         workshop = await _workshop(config, provider, gateway, office, stack, None)
@@ -147,6 +147,32 @@ async def single_attempt(
             plan = replace(plan, instance=with_overlay(plan.instance, overlay))
         on_instruction(plan.instance.instruction)
         return await run_rollout(plan, workshop, watch=watch)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version that is served, without a learner, and where tasks can be worked on with it."""
+
+    workshop: Workshop
+    gateway: Gateway
+    publisher: Publisher
+    version: int
+    adapter: Path | None
+
+
+@asynccontextmanager
+async def serving(
+    config: RunConfig, run: Path, version: int | None, *, with_office: bool
+) -> AsyncIterator[Served]:
+    """A run's version for users: engine, gateway, sandboxes, and an office where that is wanted."""
+    adapter, number = adapter_of(run, version)
+    async with AsyncExitStack() as stack:
+        provider = _sandboxes(config, stack)
+        logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
+        publisher, gateway = await _served_model(config, stack, logs)
+        office = await _start_office(config, gateway, stack, logs / "office.log") if with_office else None
+        await publisher.restore(adapter, number)
+        yield Served(_workshop(config, provider, gateway, office), gateway, publisher, number, adapter)
 
 
 def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
@@ -224,6 +250,12 @@ async def _office(
     """Started; None where no package needs the company's services."""
     if not any(package.services for package in packages):
         return None
+    return await _start_office(config, gateway, stack, log)
+
+
+async def _start_office(
+    config: RunConfig, gateway: Gateway | None, stack: AsyncExitStack, log: Path | None
+) -> Office:
     base_model = None
     if gateway is not None and config.office.colleagues.mind == "engine":
         base_model = gateway.base_model(context_limit=context_limit(config))
@@ -281,7 +313,7 @@ def _oracle(package: Package) -> Demonstrator | None:
     return oracle_of(package) if isinstance(package, TaskPackage) else None
 
 
-def _adapter_of(run: Path, version: int | None) -> tuple[Path | None, int]:
+def adapter_of(run: Path, version: int | None) -> tuple[Path | None, int]:
     """The adapter directory of a run's version; the newest where `version` is None."""
     if version == BASE_VERSION:
         return None, BASE_VERSION

@@ -10,6 +10,8 @@ COMMANDS = {
     "train": ("tac_rl.train", "train a policy: python tac_rl/train.py"),
     "rollout": ("tac_rl.rollout", "run one attempt and print every turn: python tac_rl/rollout.py"),
     "evaluate": ("tac_rl.evaluate", "measure a run's adapter and its base model: python tac_rl/evaluate.py"),
+    "serve": ("tac_rl.serve", "serve what a run trained: python tac_rl/serve.py"),
+    "export": ("tac_rl.export", "write an adapter with its model card, or merged weights"),
     "monitor": ("tac_rl.monitor.cli", "watch a run: python tac_rl/monitor.py"),
     "warmstart": ("tac_rl.warmstart", "rebuild the tiny policy: python tac_rl/warmstart.py"),
     "office": ("tac_rl.office.cli", "serve a company, import one, list snapshots: python -m tac_rl.office"),

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from tac_rl.config.run import RunConfig
 from tac_rl.curriculum.sampling import Curriculum
-from tac_rl.errors import EngineError, RunError
+from tac_rl.errors import RunError
 from tac_rl.learning.base import Group, Learner
 from tac_rl.learning.recorded import RowKeeper, Traces
 from tac_rl.learning.stages import stage_at, stages_of
@@ -191,14 +191,9 @@ class TrainingLoop:
 
     async def _ensure_engine(self) -> None:
         """Start the engine again where it died, and serve the current version with it."""
-        try:
-            await self.publisher.engine.check()
-        except EngineError as error:
-            self.store.event("engine_restart", str(error))
-            await self.publisher.engine.stop()
-            await self.publisher.engine.start()
-            adapter = self.store.adapter_path(self.version) if self.version else None
-            await self.publisher.restore(adapter, self.version)
+        adapter = self.store.adapter_path(self.version) if self.version else None
+        if reason := await self.publisher.revive(adapter, self.version):
+            self.store.event("engine_restart", reason)
 
     def _prune_adapters(self) -> None:
         """Keep the newest, the first, the best-evaluated and each stage's last adapter; the others cost disk for

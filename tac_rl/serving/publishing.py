@@ -147,6 +147,17 @@ class Publisher:
         self._proof = None
         return None if adapter is None else await self.publish(adapter, version)
 
+    async def revive(self, adapter: Path | None, version: int) -> str:
+        """Start the engine anew where it has died, and serve `version` with it; why it had died, or nothing."""
+        try:
+            await self._engine.check()
+        except EngineError as error:
+            await self._engine.stop()
+            await self._engine.start()
+            await self.restore(adapter, version)
+            return str(error)
+        return ""
+
     def _prove(
         self,
         version: int,
