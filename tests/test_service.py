@@ -18,6 +18,7 @@ import torch
 from openai import AuthenticationError, NotFoundError, OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
+pytestmark = pytest.mark.timeout(300)
 KEY = "a-key-for-the-tests-0123456789"
 SMALL = ("rollouts.groups=2", "rollouts.group_size=4", "rollouts.min_group=2", "iterations=2")
 SMALL += ("evaluation.every=0", "evaluation.final_attempts=4", "curriculum.unlock_after=0")
