@@ -172,7 +172,8 @@ async def serving(
         publisher, gateway = await _served_model(config, stack, logs)
         office = await _start_office(config, gateway, stack, logs / "office.log") if with_office else None
         await publisher.restore(adapter, number)
-        yield Served(_workshop(config, provider, gateway, office), gateway, publisher, number, adapter)
+        workshop = await _workshop(config, provider, gateway, office, stack, logs / "agent.log")
+        yield Served(workshop, gateway, publisher, number, adapter)
 
 
 def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
@@ -309,7 +310,7 @@ async def _workshop(
     )
 
 
-def _oracle(package: Package) -> Demonstrator | None:
+def _oracle(package: Package | None) -> Demonstrator | None:
     return oracle_of(package) if isinstance(package, TaskPackage) else None
 
 

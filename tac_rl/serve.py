@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tac_rl.agents.base import AgentLimits
-from tac_rl.agents.factory import make_agent
 from tac_rl.assembly import Served, serving
 from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
@@ -91,7 +90,7 @@ def make_service(
     solver = Solver(
         workshop=served.workshop,
         gateway=served.gateway,
-        agent=make_agent(agent.name, agent),
+        agent=served.workshop.agent_for(None),
         limits=AgentLimits(agent.max_turns, agent.seconds, agent.max_malformed),
         version=served.version,
         sampling=Sampling(top_p=rollouts.top_p, max_tokens=rollouts.max_tokens),

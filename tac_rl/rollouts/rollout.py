@@ -46,7 +46,8 @@ class Workshop:
 
     sandboxes: SandboxProvider
     sandbox_limits: SandboxLimits
-    agent_for: Callable[[Package], Agent]
+    agent_for: Callable[[Package | None], Agent]
+    """None: for a task that is of no package."""
     gateway: Gateway | None
     """None where the agent uses no model."""
     context_limit: int
