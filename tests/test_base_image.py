@@ -9,6 +9,7 @@ import pytest
 
 SCRIPT = Path(__file__).parent.parent / "docker" / "build_base.sh"
 IMAGE = "tac-rl/base:trixie"
+pytestmark = pytest.mark.timeout(2000)  # The first of them may make the image.
 
 
 def run(*command: str | Path, seconds: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:

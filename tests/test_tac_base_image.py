@@ -10,7 +10,6 @@ from tac_helpers import EVALUATOR, SCORING, package_folder, with_parts
 
 from tac_rl.office.base import PORTS
 from tac_rl.sandboxes.base import Mount, SandboxLimits, SandboxSpec
-from tac_rl.tac.dockerfile import parse_dockerfile
 
 ROOT = Path(__file__).parent.parent
 IMAGE = ROOT / "docker" / "tac-base"
@@ -45,9 +44,31 @@ def test_the_context_holds_everything_that_the_dockerfile_copies(tmp_path):
         "config.py",
         "scoring.py",
     }
-    dockerfile = parse_dockerfile((context / "Dockerfile").read_text(), "Dockerfile")
-    for copy in dockerfile.copies:
-        assert all((context / source).exists() for source in copy.sources)
+    settings = {path.name for path in (context / "settings").iterdir()}
+    assert "pip.conf" in settings
+    lines = (context / "Dockerfile").read_text().splitlines()
+    copied = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from=" not in line]
+    assert ["pins.txt", "single.txt"] in copied
+    for sources in copied:
+        assert all((context / source).exists() for source in sources)
+
+
+def test_pins_are_normalised_and_hold_in_what_other_packages_need(tmp_path):
+    one = "FROM x\nRUN pip install pandas PyPDF2==3.0.1 openpyxl==3.1.2\n"
+    package_folder(tmp_path, "sde-one", Dockerfile=one)
+    two = "FROM x\nRUN pip install pandas==2.2.3 openpyxl==3.1.5 astor requests==2.29.0\n"
+    package_folder(tmp_path, "sde-two", Dockerfile=two)
+    context = tmp_path / "context"
+    context.mkdir()
+    subprocess.run(
+        [IMAGE / "build.sh", tmp_path],
+        env={**os.environ, "CONTEXT_ONLY": str(context), "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=60,
+    )
+    pins = ["astor", "openpyxl==3.1.2", "openpyxl==3.1.5", "pandas==2.2.3", "pypdf2==3.0.1", "requests==2.29.0"]
+    assert (context / "pins.txt").read_text().split() == pins
+    assert (context / "single.txt").read_text().split() == ["pandas==2.2.3", "pypdf2==3.0.1"]
 
 
 def test_a_package_s_build_ends_with_the_evaluator_encrypted():
