@@ -157,11 +157,13 @@ def tar_of(files: Mapping[str, bytes], links: Mapping[str, str] = {}) -> bytes:
 Work = Callable[[SandboxProvider, Office | None], Awaitable[Any]]
 
 
-def with_parts(work: Work, *, office: bool = False) -> Any:
+def with_parts(
+    work: Work, *, office: bool = False, kind: Callable[[], SandboxProvider] = BubblewrapProvider
+) -> Any:
     """What `work(provider, office)` returns, with real sandboxes and, where wanted, a real office."""
 
     async def run() -> Any:
-        provider = BubblewrapProvider()
+        provider = kind()
         company = build_office(OfficeSection()) if office else None
         try:
             if company is not None:

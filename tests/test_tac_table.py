@@ -21,7 +21,7 @@ from tac_rl.tac.folder import read_folder
 from tac_rl.tac.references import Reference, other_needs, references
 from tac_rl.tac.survey import Row
 
-MARKED = f"# TAC\n\n{table.BEGIN}\nold\n{table.END}\nafter\n"
+MARKED = "# TAC\n\n<!-- table: begin -->\nold\n<!-- table: end -->\nafter\n"
 
 
 def test_the_table_tells_what_was_measured(tmp_path, capsys):
@@ -60,7 +60,7 @@ def test_the_table_tells_what_was_measured(tmp_path, capsys):
     assert main(["table", str(tmp_path), "--out", str(document), *arguments]) == 0
     text = document.read_text()
     assert text.startswith("# TAC\n")
-    assert text.endswith(f"{table.END}\nafter\n")
+    assert text.endswith("<!-- table: end -->\nafter\n")
     rows = {
         line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]]
         for line in text.splitlines()
@@ -89,7 +89,7 @@ def test_a_table_goes_between_marks_only(tmp_path):
     document = tmp_path / "tac.md"
     document.write_text("no marks\n")
     with pytest.raises(ConfigError, match="between which the table goes"):
-        table.write(document, (Row("a|b"),))
+        table.write(document, table.render((Row("a|b"),)), "table")
     assert r"a\|b" in table.render((Row("a|b"),))
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,18 +37,34 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     names = verbs.add_parser("names", help="the packages that load here, one a line, for tasks.include")
     names.add_argument("checkout", type=Path, metavar="CHECKOUT")
     add_config_arguments(names, required=False)
+    images = verbs.add_parser(
+        "images", help="build every package's image without a network, and say which build"
+    )
+    images.add_argument("checkout", type=Path, metavar="CHECKOUT", help="a checkout of TAC's repository")
+    images.add_argument("names", nargs="*", metavar="NAME", help="packages or patterns (default: all)")
+    images.add_argument(
+        "--out", type=Path, help="write the result into this Markdown file, between its marks"
+    )
+    images.add_argument("--jobs", type=int, default=2, help="images at once (default: %(default)s)")
+    images.add_argument("--keep", action="store_true", help="don't remove them afterwards")
+    add_config_arguments(images, required=False)
     made = verbs.add_parser("table", help="load, initialise and grade every package, and say what runs here")
     made.add_argument("checkout", type=Path, metavar="CHECKOUT", help="a checkout of TAC's repository")
     made.add_argument("names", nargs="*", metavar="NAME", help="packages or patterns (default: all)")
     made.add_argument("--out", type=Path, help="write the table into this Markdown file, between its marks")
+    made.add_argument(
+        "--section", default="table", metavar="NAME", help="whose marks those are (default: %(default)s)"
+    )
     made.add_argument(
         "--seconds", type=float, default=120.0, help="for one script or evaluator (default: %(default)s)"
     )
     made.add_argument("--jobs", type=int, default=2, help="packages at once (default: %(default)s)")
     add_config_arguments(made, required=False)
     args = parser.parse_args(arguments)
-    if args.verb == "table" and (args.jobs < 1 or args.seconds <= 0):
-        parser.error("--jobs must be at least 1, --seconds above 0")
+    if args.verb in ("table", "images") and args.jobs < 1:
+        parser.error("--jobs must be at least 1")
+    if args.verb == "table" and args.seconds <= 0:
+        parser.error("--seconds must be above 0")
     return args
 
 
@@ -60,15 +77,35 @@ def main(arguments: Sequence[str]) -> int:
     config = load_config(RunConfig, args.config, args.overrides)
     if args.verb == "names":
         return _names(args.checkout, config)
+    if args.verb == "images":
+        return _images(args, config)
     tac = config.tasks.tac.model_copy(update={"grading_seconds": args.seconds})
     tasks = config.tasks.model_copy(update={"tac": tac})
     config = config.model_copy(update={"tasks": tasks})
     surveying = survey.survey(args.checkout, args.names, config, jobs=args.jobs, tell=_tell)
     rows = asyncio.run(surveying)
-    if args.out:
-        table.write(args.out, rows)
+    return _give(table.render(rows), args.out, args.section)
+
+
+def _images(args: argparse.Namespace, config: RunConfig) -> int:
+    from tac_rl.tac import builds  # Docker's SDK takes 0.2 s to import.
+
+    rows = builds.build_all(
+        args.checkout,
+        args.names,
+        build_seconds=config.sandbox.docker.build_seconds,
+        jobs=args.jobs,
+        keep=args.keep,
+        tell=_tell,
+    )
+    return _give(builds.render(rows), args.out, "images")
+
+
+def _give(text: str, out: Path | None, section: str) -> int:
+    if out:
+        table.write(out, text, section)
     else:
-        print(table.render(rows))
+        print(text)
     return 0
 
 
@@ -81,11 +118,16 @@ def _names(checkout: Path, config: RunConfig) -> int:
 
 
 def _pins(checkout: Path) -> int:
-    """Without torch: one package wants it, and it is larger than everything else together."""
+    """Without torch: one package wants it, and it is larger than everything else together.
+
+    Names are normalised, and a name without a version is left out where a package pins it.
+    """
     folders = find_folders(checkout / "workspaces" / "tasks", (), is_tac_folder)
-    pins = {pin for folder in folders for pin in read_folder(folder).dockerfile.pip}
-    for pin in sorted(pins, key=str.lower):
-        if normalised(pin) != "torch":
+    texts = {pin for folder in folders for pin in read_folder(folder).dockerfile.pip}
+    pins = {normalised(text) + re.sub(r"^[\w.-]+", "", text) for text in texts}
+    pinned = {normalised(pin) for pin in pins if pin != normalised(pin)}
+    for pin in sorted(pins):
+        if normalised(pin) != "torch" and pin not in pinned:
             print(pin)
     return 0
 

@@ -13,7 +13,7 @@ from tac_rl.office.process import Lease
 from tac_rl.sandboxes.base import WORKSPACE, SandboxProvider
 from tac_rl.tac.environment import TARGET
 from tac_rl.tac.folder import TacFolder
-from tac_rl.tac.image import INSTRUCTION, UTILS
+from tac_rl.tac.image import IMAGE_PYTHON, INSTRUCTION, UTILS, PackageImage
 from tac_rl.tac.rooms import Tools, room
 from tac_rl.tasks.base import Grade, TaskInstance
 from tac_rl.tasks.grading import parse_result
@@ -24,7 +24,7 @@ _KIT = ("grade.py", "eval.py")
 # agent left is imported: the folder of the door and /utils are the only places of modules besides libraries.
 _COMMAND = (
     f"tar -xf {_HERE}/workspace.tar -C {WORKSPACE} --no-same-owner --no-same-permissions; "
-    f"cd {WORKSPACE} && {TARGET}/bin/python -s -P {_HERE}/grade.py"
+    f"cd {WORKSPACE} && {{python}} -s -P {_HERE}/grade.py"
 )
 
 
@@ -36,8 +36,9 @@ async def grade(
     trajectory: str,
     provider: SandboxProvider,
     lease: Lease | None,
+    image: PackageImage | None = None,
 ) -> Grade:
-    """Grade the workspace in `workspace_tar` and the company of `lease`.
+    """Grade the workspace in `workspace_tar` and the company of `lease`, in the package's image where it has one.
 
     Raises `GradingError` as the module says, `SandboxError` or `OfficeError` where those fail.
     """
@@ -52,7 +53,8 @@ async def grade(
     files |= {"job.json": json.dumps(job).encode(), "workspace.tar": workspace_tar}
     seen = package.places(UTILS, INSTRUCTION)
     room_mb = 2 * (len(workspace_tar) + len(trajectory) >> 20)
-    async with room("grading", seen, tools, provider, lease, room_mb=room_mb) as sandbox:
+    async with room("grading", seen, tools, provider, lease, image, room_mb=room_mb) as sandbox:
         await sandbox.put({f"{_HERE}/{name}": data for name, data in files.items()})
-        result = await sandbox.exec(_COMMAND)
+        python = IMAGE_PYTHON if image else f"{TARGET}/bin/python"
+        result = await sandbox.exec(_COMMAND.format(python=python))
     return parse_result(result, nonce, f"task {instance.task}")

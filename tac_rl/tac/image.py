@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tac_rl.errors import TaskError
@@ -12,6 +13,21 @@ _FOLDERS = (UTILS, INSTRUCTION, NPC, WORKSPACE)
 SCENARIOS = NPC / "scenarios.json"
 BASE_FILES = ("common.py", "config.py", "scoring.py")
 """Of TAC's base image: what evaluators and init scripts import."""
+
+PACKED = "/opt/package/workspace"
+"""In a container: what the package's image has in its workspace, which is new and empty in every sandbox."""
+UNPACK = f"cp -r --preserve=mode,timestamps {PACKED}/. {WORKSPACE}/"
+"""The shell command that lays it out."""
+IMAGE_PYTHON = "/usr/local/bin/python"
+
+
+@dataclass(frozen=True)
+class PackageImage:
+    """A package's own image, and the folders whose Dockerfiles make sandboxes' images of it (`container.py`)."""
+
+    name: str
+    agent: str
+    room: str
 
 
 def lay_out_image(folder: Path, dockerfile: Dockerfile, base_image: Path) -> Mapping[PurePosixPath, Path]:

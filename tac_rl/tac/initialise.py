@@ -8,6 +8,8 @@
     populate_data.py                        as above
     post_init.sh, post_init.py              as above
 
+With an image of the package's own, what it has in its workspace is laid out first.
+
 The scripts' sandbox has TAC's layout and the company at TAC's addresses. What they leave in their workspace
 is laid out in the agent's, whose sandbox never holds `/utils`.
 """
@@ -16,7 +18,7 @@ from tac_rl.errors import TaskError
 from tac_rl.office.process import Lease
 from tac_rl.sandboxes.base import WORKSPACE, Sandbox, SandboxProvider
 from tac_rl.tac.folder import TacFolder
-from tac_rl.tac.image import INSTRUCTION, UTILS
+from tac_rl.tac.image import INSTRUCTION, UNPACK, UTILS, PackageImage
 from tac_rl.tac.rooms import Tools, room
 from tac_rl.tasks.base import TaskInstance
 from tac_rl.tasks.layout import lay_out
@@ -32,12 +34,15 @@ async def initialise(
     sandbox: Sandbox,
     provider: SandboxProvider,
     lease: Lease | None,
+    image: PackageImage | None = None,
 ) -> None:
     """Make the company and the agent's sandbox ready; `TaskError` names the script that failed."""
     await lay_out(instance, sandbox)
     if not package.hooks:
+        if image:
+            await _unpack(instance, sandbox)
         return
-    workspace = await _run_hooks(package, tools, instance, provider, lease)
+    workspace = await _run_hooks(package, tools, instance, provider, lease, image)
     await sandbox.put({_ARCHIVE: workspace})
     result = await sandbox.exec(
         f"tar -xf {_ARCHIVE} -C {WORKSPACE} --no-same-owner --no-same-permissions && rm {_ARCHIVE}"
@@ -49,8 +54,22 @@ async def initialise(
         )
 
 
+async def _unpack(instance: TaskInstance, sandbox: Sandbox) -> None:
+    result = await sandbox.exec(UNPACK)
+    if result.exit_code != 0:
+        raise TaskError(
+            f"task {instance.task}: what its image has in its workspace doesn't fit into the sandbox "
+            f"(sandbox.disk_mb): {result.output[-400:]!r}"
+        )
+
+
 async def _run_hooks(
-    package: TacFolder, tools: Tools, instance: TaskInstance, provider: SandboxProvider, lease: Lease | None
+    package: TacFolder,
+    tools: Tools,
+    instance: TaskInstance,
+    provider: SandboxProvider,
+    lease: Lease | None,
+    image: PackageImage | None,
 ) -> bytes:
     """Run them all; the workspace that they leave, as a tar file."""
     files = {
@@ -58,8 +77,10 @@ async def _run_hooks(
         for path, source in package.places(UTILS, INSTRUCTION).items()
         if not path.name.startswith("evaluator.py")
     }
-    async with room("init", files, tools, provider, lease) as scripts:
+    async with room("init", files, tools, provider, lease, image) as scripts:
         await lay_out(instance, scripts)
+        if image:
+            await _unpack(instance, scripts)
         for hook in package.hooks:
             program = "bash" if hook.suffix == ".sh" else "python"
             result = await scripts.exec(f"(cd {WORKSPACE} && {program} {hook})")

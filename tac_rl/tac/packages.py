@@ -15,7 +15,7 @@ from tac_rl.tac import grading, initialise
 from tac_rl.tac.channels import channels_of
 from tac_rl.tac.environment import TARGET, Environment, find_environment, normalised
 from tac_rl.tac.folder import TacFolder, is_tac_folder, read_folder
-from tac_rl.tac.image import INSTRUCTION, NPC, UTILS, WORKSPACE
+from tac_rl.tac.image import INSTRUCTION, NPC, UTILS, WORKSPACE, PackageImage
 from tac_rl.tac.rooms import Tools
 from tac_rl.tasks.base import Company, Grade, TaskInstance
 from tac_rl.tasks.contract import Package
@@ -31,6 +31,8 @@ class TacPackage:
 
     content: TacFolder
     tools: Tools
+    image: PackageImage | None = None
+    """Built from its own Dockerfile, for sandboxes that are containers."""
 
     @property
     def name(self) -> str:
@@ -59,7 +61,7 @@ class TacPackage:
     def instantiate(self, seed: int) -> TaskInstance:
         """TAC's packages are what they are: the seed only makes the company's identifiers."""
         content = self.content
-        files = content.workspace_files
+        files = {} if self.image else content.workspace_files
         overlay = Overlay(
             chat=channels_of(content.checkout) if self.tools.snapshot == QUIET else ChatOverlay(),
             colleagues=read_scenarios(content.scenarios) if content.scenarios else {},
@@ -71,11 +73,19 @@ class TacPackage:
             files={path: source.read_bytes() for path, source in files.items()},
             executable=frozenset(path for path, source in files.items() if source.stat().st_mode & 0o100),
             company=Company(self.tools.snapshot, (overlay,)) if content.services else None,
-            mounts=(
-                *self.tools.environment.mounts,
-                *(Mount(str(source), str(path)) for path, source in content.places(INSTRUCTION).items()),
-            ),
-            path=(f"{TARGET}/bin",),
+            mounts=() if self.image else self._mounts,
+            path=() if self.image else (f"{TARGET}/bin",),
+            image=self.image.agent if self.image else None,
+        )
+
+    @property
+    def _mounts(self) -> tuple[Mount, ...]:
+        """What an image would hold."""
+        environment = self.tools.environment
+        instruction = self.content.places(INSTRUCTION)
+        return (
+            *(environment.mounts if environment else ()),
+            *(Mount(str(source), str(path)) for path, source in instruction.items()),
         )
 
     async def lay_out(
@@ -86,7 +96,9 @@ class TacPackage:
         company: tuple[Office | None, Lease | None],
     ) -> None:
         """What TAC's init.sh does."""
-        await initialise.initialise(self.content, self.tools, instance, sandbox, provider, company[1])
+        await initialise.initialise(
+            self.content, self.tools, instance, sandbox, provider, company[1], self.image
+        )
 
     async def grade(
         self,
@@ -98,7 +110,7 @@ class TacPackage:
     ) -> Grade:
         """With the package's own evaluator, by TAC's contract."""
         return await grading.grade(
-            self.content, self.tools, instance, workspace_tar, trajectory, provider, company[1]
+            self.content, self.tools, instance, workspace_tar, trajectory, provider, company[1], self.image
         )
 
 
@@ -117,29 +129,42 @@ def obstacles(content: TacFolder, environment: Environment) -> tuple[str, ...]:
 def load_tac_package(folder: Path, tools: Tools) -> TacPackage:
     """Load the package in `folder`; `TaskError` says what it needs that is not here."""
     content = read_folder(folder)
-    needs = obstacles(content, tools.environment)
+    needs = obstacles(content, tools.environment) if tools.environment else ()
     if needs:
         raise TaskError(
             f"{folder}: can't run here, it needs {'; '.join(needs)} (libraries of Python: "
-            "`python -m tac_rl.tac environment --also NAME`)"
+            "`python -m tac_rl.tac environment --also NAME`; Docker: `sandbox.kind: docker`, docs/tac.md)"
         )
     if content.asks_judge and tools.judge is None:
         raise TaskError(
             f"{folder}: needs an LLM judge: set office.judge.base_url and office.judge.model to an "
             "OpenAI-compatible endpoint, or leave it out (tasks.exclude)"
         )
-    return TacPackage(content, tools)
+    return TacPackage(content, tools, tools.containers.image_of(content) if tools.containers else None)
+
+
+def make_tools(config: RunConfig) -> Tools:
+    """What a run's config gives: an environment for bubblewrap; for Docker, who builds the packages' images."""
+    tac = config.tasks.tac
+    environment, containers = None, None
+    if config.sandbox.kind == "docker":
+        from tac_rl.sandboxes.docker.daemon import Daemon  # The SDK takes 0.2 s to import.
+        from tac_rl.tac.container import Containers
+
+        docker = config.sandbox.docker
+        daemon = Daemon(api_seconds=docker.api_seconds)
+        containers = Containers(daemon, build_seconds=docker.build_seconds)
+    else:
+        environment = find_environment(tac.environment)
+    return Tools(environment, config.office.judge, tac.snapshot, tac.grading_seconds, containers)
 
 
 def package_loader(config: RunConfig) -> Loader[Package]:
-    """Packages of both kinds, as a run's config wants them. TAC's environment is looked for at the first of TAC's."""
+    """Packages of both kinds, as a run's config wants them. What TAC's need is looked for at the first of them."""
 
     @cache
     def tools() -> Tools:
-        tac = config.tasks.tac
-        return Tools(
-            find_environment(tac.environment), config.office.judge, tac.snapshot, tac.grading_seconds
-        )
+        return make_tools(config)
 
     def load(folder: Path) -> Package:
         if is_tac_folder(folder) and not is_package(folder):

@@ -23,9 +23,9 @@ from tac_rl.office.colleagues.scenarios import read_scenarios
 from tac_rl.office.process import Lease, Office
 from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
 from tac_rl.sandboxes.select import make_provider
-from tac_rl.tac.environment import find_environment
 from tac_rl.tac.folder import SERVICES, TacFolder, is_tac_folder, read_folder
-from tac_rl.tac.packages import TacPackage, obstacles
+from tac_rl.tac.image import PackageImage
+from tac_rl.tac.packages import TacPackage, make_tools, obstacles
 from tac_rl.tac.references import Reference, is_there, other_needs, references
 from tac_rl.tac.rooms import Tools
 from tac_rl.tasks.base import Grade
@@ -67,8 +67,7 @@ async def survey(
     tasks = checkout / "workspaces" / "tasks"
     if not tasks.is_dir():
         raise ConfigError(f"{checkout}: holds no workspaces/tasks; name a checkout of TheAgentCompany")
-    tac = config.tasks.tac
-    tools = Tools(find_environment(tac.environment), config.office.judge, tac.snapshot, tac.grading_seconds)
+    tools = make_tools(config)
     folders = find_folders(tasks, patterns, is_tac_folder)
     provider = make_provider(config.sandbox)
     provider.check()
@@ -138,7 +137,7 @@ class _Surveyor:
             actors = _wants_actors(content)
         except TacRlError as error:
             return Row(folder.name, loads=_short(error))
-        blocked = obstacles(content, self.tools.environment)
+        image, blocked = await self._image(content)
         needs = [*blocked, *(["LLM judge"] if content.asks_judge else [])]
         needs += ["LLM colleagues"] if actors else []
         needs += await self._data(content)
@@ -146,7 +145,20 @@ class _Surveyor:
         known = Row(content.name, content.dependencies, needs=tuple(needs))
         if blocked:
             return known
-        return await self._tried(content, known)
+        return await self._tried(TacPackage(content, self.tools, image), known)
+
+    async def _image(self, content: TacFolder) -> tuple[PackageImage | None, tuple[str, ...]]:
+        """Its image where sandboxes are containers, and what keeps it from running here."""
+        if self.tools.environment is not None:
+            return None, obstacles(content, self.tools.environment)
+        if self.tools.containers is None:
+            return None, ()
+        from tac_rl.tac.container import short_failure  # Docker's SDK takes 0.2 s to import.
+
+        try:
+            return await asyncio.to_thread(self.tools.containers.image_of, content), ()
+        except TacRlError as error:
+            return None, (f"an image, which can't be built here: {short_failure(error)}",)
 
     async def _data(self, content: TacFolder) -> list[str]:
         """Things named in the services that the company here lacks."""
@@ -157,9 +169,8 @@ class _Surveyor:
             f"TAC's {_THEIRS[service]} data ({_listed(service, names)})" for service, names in lacking.items()
         ]
 
-    async def _tried(self, content: TacFolder, row: Row) -> Row:
+    async def _tried(self, package: TacPackage, row: Row) -> Row:
         """An attempt that does nothing."""
-        package = TacPackage(content, self.tools)
         try:
             instance = package.instantiate(0)
             lease = await lease_company(instance, self.office, f"table-{row.name}")

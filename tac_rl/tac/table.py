@@ -1,4 +1,4 @@
-"""The survey as a Markdown table, and in a document between two marks."""
+"""The survey as a Markdown table, and tables in a document between two marks."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from pathlib import Path
 from tac_rl.errors import ConfigError
 from tac_rl.tac.survey import Row
 
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 _POINTS = re.compile(r"\d+/\d+")
 
 
@@ -48,17 +47,20 @@ def render(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Put the table into a document between its two marks, replacing the one that is there."""
+def write(path: Path, table: str, section: str) -> None:
+    """Put a table into a document between the two marks of its section, replacing the one that is there."""
+    begin_mark, end_mark = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: could not be read: {error}") from None
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise ConfigError(f"{path}: must hold the lines {BEGIN} and {END}, between which the table goes")
-    path.write_text(f"{before}{BEGIN}\n{render(rows)}{END}{after}", encoding="utf-8")
+        raise ConfigError(
+            f"{path}: must hold the lines {begin_mark} and {end_mark}, between which the table goes"
+        )
+    path.write_text(f"{before}{begin_mark}\n{table}{end_mark}{after}", encoding="utf-8")
 
 
 def _needing(rows: Sequence[Row], what: str) -> int:
