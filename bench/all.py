@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "office_fuzz": [[]],
     "learning": [[], ["--controls"]],
     "stages": [[]],
+    "asynchronous": [[]],
 }
 TIMEOUT_S = 7200
 

@@ -238,6 +238,11 @@ async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) ->
     stack.push_async_callback(gateway.stop)
     await gateway.start()
     sleeper = engine if isinstance(engine, VllmEngine) and shares_accelerator(config.engine) else None
+    if sleeper is not None and config.rollouts.max_staleness:
+        raise ConfigError(
+            "rollouts.max_staleness: engine and learner take turns on one GPU, so no rollout can go on while the "
+            "learner steps; set it to 0, or give them a GPU each (CUDA_VISIBLE_DEVICES) and engine.time_sharing: off"
+        )
     return Publisher(engine, config.engine.publish, sleeper=sleeper), gateway
 
 

@@ -18,6 +18,7 @@ from tac_rl.errors import RunError
 from tac_rl.learning.base import Group, Learner
 from tac_rl.learning.recorded import RowKeeper, Traces
 from tac_rl.learning.stages import stage_at, stages_of
+from tac_rl.rollouts.ahead import Batches
 from tac_rl.rollouts.attempts import Attempts
 from tac_rl.rollouts.evaluation import EvaluationResult
 from tac_rl.rollouts.group import GroupResult
@@ -62,6 +63,15 @@ class TrainingLoop:
         self.rewarder = rewarder
         self.learner = learner
         self.publisher = publisher
+        self.batches = Batches(
+            curriculum,
+            attempts,
+            publisher,
+            store,
+            groups=config.rollouts.groups,
+            staleness=config.rollouts.max_staleness,
+            has_rollouts=self._has_rollouts,
+        )
         self.version = store.resume_point.version
         self._evaluated = set(store.resume_point.evaluated)
         self._hopeless = 0
@@ -81,32 +91,34 @@ class TrainingLoop:
                 await self.iterate(n)
                 if self._is_time_to_evaluate(n):
                     await self.evaluate(n, final=n == self.config.iterations)
+            await self.batches.cancel()  # of iterations for which there is no time left
             await self.evaluate(n, final=True)
         finally:
+            await self.batches.cancel()
             heart.cancel()
 
     async def iterate(self, n: int) -> None:
         """One iteration: attempt, grade, learn, publish, remember."""
         clock = PhaseClock()
         await self._ensure_engine()
-        self.store.begin_iteration(n, self.version, weights=self.curriculum.weights(n))
+        batch = self.batches.of(n, self.version) if self._has_rollouts(n) else None
+        self.store.begin_iteration(
+            n, batch.version if batch else self.version, weights=batch.weights if batch else {}
+        )
         stage = stage_at(self.stages, n)
         if n == stage.first and len(self.stages) > 1:
             self.store.event("stage", str(stage))
 
         groups: list[GroupResult] = []
         judged: dict[str, float] = {}
-        if stage.from_run is not None:
+        if batch is None:
             # A warm start from traces: an earlier run's rollouts and rewards take the place of 1 to 5.
             trainable = self.traces[stage.number].batch(n - stage.first)
         else:
             # 1-4: draw packages; every draw is an instance and a group; agents work; checkers grade.
             self.store.enter("rollouts")
             with clock("rollouts"):
-                draws = self.curriculum.draw(n, self.config.rollouts.groups)
-                recorder = StoreRecorder(self.store, "train", iteration=n)
-                async with self.publisher.lease(self.version):
-                    groups = await self.attempts.train(n, draws, self.version, recorder)
+                groups = await batch.groups
             for group in groups:
                 self.curriculum.observe(group.task, group.scores)
 
@@ -142,6 +154,8 @@ class TrainingLoop:
         self.version += 1
         metrics = _rollout_metrics(groups) | judged | dict(step.metrics)
         metrics["publish_seconds"] = report.seconds
+        if batch is not None:
+            metrics["staleness"] = self.version - 1 - batch.version
         self.store.finish_iteration(
             n,
             metrics=metrics,
@@ -203,6 +217,9 @@ class TrainingLoop:
         for version in range(1, self.version):
             if version not in keep:
                 shutil.rmtree(self.store.adapter_path(version), ignore_errors=True)
+
+    def _has_rollouts(self, n: int) -> bool:
+        return n <= self.config.iterations and stage_at(self.stages, n).from_run is None
 
     def _is_time_to_evaluate(self, n: int) -> bool:
         """Every so many iterations, and where a stage ends, so that it shows what each stage gave."""

@@ -218,3 +218,37 @@ def engine_processes(parent: int) -> Sequence[int]:
             if b"tac_rl.serving" in command and int(status[1]) == parent:
                 found.append(int(entry.name))
     return found
+
+
+def test_an_asynchronous_run_learns_from_rollouts_of_bounded_age_and_resumes(tmp_path: Path) -> None:
+    """Agents of the next iteration work while the learner steps; a kill loses only what was under way."""
+    settings = ("iterations=4", "rollouts.max_staleness=1")
+    process = subprocess.Popen(
+        door("train", *train_arguments(tmp_path, "async", *settings)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    run = tmp_path / "async"
+    deadline = time.monotonic() + 120
+    while not (run / "run.sqlite").exists() or not rows(
+        run, "SELECT n FROM iterations WHERE n = 2 AND finished IS NOT NULL"
+    ):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait(30)
+    done = run_door("train", "--resume", "async", "--runs-dir", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    iterations = rows(run, "SELECT n, version, new_version, metrics FROM iterations ORDER BY n")
+    assert [(row["n"], row["new_version"]) for row in iterations] == [(n, n) for n in (1, 2, 3, 4)]
+    ages = [json.loads(row["metrics"])["staleness"] for row in iterations]
+    assert ages == [row["n"] - 1 - row["version"] for row in iterations]
+    # The first batch of a session is fresh, those begun while the learner stepped are one version old.
+    assert ages[:2] == [0, 1] and ages[2] in (0, 1) and ages[3] == 1
+    rollouts = rows(run, "SELECT iteration, version, outcome FROM rollouts WHERE split = 'train'")
+    assert len(rollouts) == 4 * 3 * 4
+    assert all(row["outcome"] != "infrastructure_failed" for row in rollouts)
+    used = {row["n"]: row["version"] for row in iterations}
+    assert all(row["version"] == used[row["iteration"]] for row in rollouts)
+    assert rows(run, "SELECT count(*) AS n FROM in_flight")[0]["n"] == 0

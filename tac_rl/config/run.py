@@ -31,6 +31,9 @@ class RolloutsSection(Section):
     """How often a rollout that ended by an infrastructure failure is tried again."""
     min_group: int = Field(4, ge=2)
     """A group with fewer graded rollouts than this is not trained on."""
+    max_staleness: int = Field(0, ge=0)
+    """How many versions the policy at work in a rollout may be older than the one trained on it. 0: agents wait
+    while the learner steps. 1 and more: they work on (asynchronous); engine and learner want a core or a GPU each."""
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(160, ge=1)

@@ -31,6 +31,8 @@ class Attempts:
         self.packages = {package.name: package for package in packages}
         self.heldout_packages = {package.name: package for package in heldout_packages}
         self.workshop = workshop
+        self._gate = asyncio.Semaphore(config.rollouts.concurrency)
+        """Batches and evaluations that overlap share the places."""
 
     async def train(
         self, iteration: int, draws: Sequence[Draw], version: int, recorder: Recorder
@@ -119,11 +121,10 @@ class Attempts:
         )
 
     async def _run(self, groups: Sequence[Sequence[RolloutPlan]], recorder: Recorder) -> list[GroupResult]:
-        gate = asyncio.Semaphore(self.config.rollouts.concurrency)
         retries = self.config.rollouts.retries
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(run_group(plans, self.workshop, gate, recorder, retries))
+                tasks.create_task(run_group(plans, self.workshop, self._gate, recorder, retries))
                 for plans in groups
             ]
         return [task.result() for task in running]
