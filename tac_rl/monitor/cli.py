@@ -1,4 +1,4 @@
-"""The monitor's arguments, and its two ways to show a run: a live dashboard and one JSON snapshot."""
+"""The monitor's arguments, and its ways to show a run: a live dashboard, one JSON snapshot, a web page."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ from tac_rl.monitor.dashboard import dashboard
 from tac_rl.monitor.health import PROGRESS_SECONDS
 from tac_rl.monitor.report import write_report
 from tac_rl.monitor.snapshot import Snapshot, take_snapshot
+from tac_rl.monitor.web import serve
 from tac_rl.runs.reader import find_run
 
 EXIT_ERROR = 3
@@ -42,6 +43,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="print one snapshot as JSON")
     p.add_argument("--report", action="store_true", help="write the HTML report of the run as it stands")
     p.add_argument(
+        "--serve",
+        metavar="HOST:PORT",
+        help="serve the reports and snapshots of all runs, for a browser on this machine, until Ctrl-C",
+    )
+    p.add_argument(
         "--stalled-after",
         type=float,
         default=PROGRESS_SECONDS,
@@ -55,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: how the run is (0 to 2), or 3."""
     args = parser().parse_args(argv)
     try:
+        if args.serve:
+            serve(args.runs_dir, args.serve, args.stalled_after)
+            return 0
         directory = find_run(args.runs_dir, args.run)
         snapshot = take_snapshot(directory, progress_seconds=args.stalled_after)
         if args.report:

@@ -28,15 +28,20 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 def write_report(directory: Path) -> Path:
     """Write (or replace) `report.html` of the run in `directory`, finished or not, and return its path."""
-    snapshot = take_snapshot(directory)
-    with RunReader(directory) as reader, reader.consistent():
-        page = _page(snapshot, reader)
+    page = render(directory)
     path = directory / REPORT
     part = path.with_suffix(".part")
     with translated(path):
         part.write_text(page, encoding="utf-8")
         part.replace(path)
     return path
+
+
+def render(directory: Path) -> str:
+    """The report of the run in `directory` as it stands, as one HTML page."""
+    snapshot = take_snapshot(directory)
+    with RunReader(directory) as reader, reader.consistent():
+        return _page(snapshot, reader)
 
 
 def _page(snapshot: Snapshot, reader: RunReader) -> str:
