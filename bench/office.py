@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tac_rl.config.office import OfficeSection
 from tac_rl.office.build import build_office
-from tac_rl.office.process import EmbeddedOffice
+from tac_rl.office.process import EmbeddedOffice, _Process
 from tac_rl.office.snapshots import Snapshots
 from tac_rl.office.tenants import Origin, TenantStore
 from tac_rl.sandboxes.base import SandboxLimits
@@ -98,7 +98,7 @@ async def workplaces(office: EmbeddedOffice) -> None:
 
 async def idle(office: EmbeddedOffice, snapshot: str, count: int) -> None:
     process = office._process
-    assert process is not None
+    assert isinstance(process, _Process)
     before = memory_bytes(process._popen.pid)
     held = [await office.lease(f"idle-{number}", snapshot) for number in range(count)]
     after = memory_bytes(process._popen.pid)

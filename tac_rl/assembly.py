@@ -15,6 +15,8 @@ from tac_rl.agents.scripted import Demonstrator
 from tac_rl.config.run import RunConfig
 from tac_rl.curriculum.sampling import Curriculum
 from tac_rl.errors import ConfigError, RunError
+from tac_rl.gateway.base import SessionDoor
+from tac_rl.gateway.remote import RemoteGateway
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.server import Gateway
 from tac_rl.learning.identity import identity_of
@@ -185,7 +187,10 @@ def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
     make_provider(config.sandbox).check()
     Renderer.from_path(config.model)
     check_ruler(config.rewards.ruler, own_context=context_limit(config))
-    engine, reason = choose_engine(config.engine)
+    if config.gateway.socket is not None:
+        engine, reason = "of the gateway", "gateway.socket names a service"
+    else:
+        engine, reason = choose_engine(config.engine)
     rollouts = config.rollouts
     return {
         "engine": engine,
@@ -230,7 +235,15 @@ def _sandboxes(config: RunConfig, stack: AsyncExitStack, *, run: str = "") -> Sa
     return provider
 
 
-async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) -> tuple[Publisher, Gateway]:
+async def _served_model(
+    config: RunConfig, stack: AsyncExitStack, logs: Path
+) -> tuple[Publisher, SessionDoor]:
+    if config.gateway.socket is not None:
+        remote = RemoteGateway(config.model, config.engine, config.gateway)
+        stack.push_async_callback(remote.stop)
+        await remote.start()
+        turns = remote.kind == VllmEngine.kind and shares_accelerator(config.engine)
+        return Publisher(remote, config.engine.publish, sleeper=remote if turns else None), remote
     engine = build_engine(config.engine, config.model, logs)
     stack.push_async_callback(engine.stop)
     await engine.start()
@@ -249,7 +262,7 @@ async def _served_model(config: RunConfig, stack: AsyncExitStack, logs: Path) ->
 async def _office(
     config: RunConfig,
     packages: Sequence[Package],
-    gateway: Gateway | None,
+    gateway: SessionDoor | None,
     stack: AsyncExitStack,
     log: Path | None,
 ) -> Office | None:
@@ -264,7 +277,7 @@ async def _start_office(
 ) -> Office:
     base_model = None
     if gateway is not None and config.office.colleagues.mind == "engine":
-        base_model = gateway.base_model(context_limit=context_limit(config))
+        base_model = await gateway.base_endpoint(context_limit=context_limit(config))
     office = build_office(
         config.office, log=log, runtime_dir=config.sandbox.runtime_dir, base_model=base_model
     )
@@ -273,12 +286,14 @@ async def _start_office(
     return office
 
 
-async def _rewarder(config: RunConfig, store: RunStore, gateway: Gateway, stack: AsyncExitStack) -> Rewarder:
+async def _rewarder(
+    config: RunConfig, store: RunStore, gateway: SessionDoor, stack: AsyncExitStack
+) -> Rewarder:
     settings = config.rewards.ruler
     ruler = None
     if settings.mode != "off":
         context = context_limit(config)
-        base_model = gateway.base_model(context_limit=context)
+        base_model = await gateway.base_endpoint(context_limit=context)
         ruler = await build_ruler(settings, base_model, own_context=context, own_count=gateway.count_tokens)
     if ruler is not None:
         stack.callback(ruler.close)
@@ -295,7 +310,7 @@ def _judge_name(config: RunConfig) -> str | None:
 async def _workshop(
     config: RunConfig,
     provider: SandboxProvider,
-    gateway: Gateway | None,
+    gateway: SessionDoor | None,
     office: Office | None,
     stack: AsyncExitStack,
     agent_log: Path | None,

@@ -145,6 +145,34 @@ def test_a_taken_port_is_named(served: Served) -> None:
         served.runner.run(VllmEngine(served.model, config).start())
 
 
+def test_a_server_of_somebody_else_serves_each_engine_afresh_and_goes_on(
+    served: Served, tmp_path: Path
+) -> None:
+    assert served.engine._server is not None
+    key = tmp_path / "key"
+    key.write_text(f"{served.engine._server.api_key}\n")
+    section = CONFIG.vllm.model_copy(update={"url": served.engine.base_url, "api_key_file": key})
+    config = CONFIG.model_copy(update={"vllm": section})
+
+    async def use() -> None:
+        said = []
+        for adapter in served.adapters[:2]:
+            engine = VllmEngine(served.model, config)
+            await engine.start()  # the second one finds the first one's adapter there
+            assert engine.context_length == served.engine.context_length
+            await engine.load(adapter, 7)
+            said.append(await engine.score(prompt(3), 7))
+            await engine.stop()
+        assert said[0] != said[1]
+        await served.engine.check()
+        nowhere = section.model_copy(update={"url": "http://127.0.0.1:9"})
+        other = VllmEngine(served.model, config.model_copy(update={"vllm": nowhere, "start_timeout_s": 1.0}))
+        with pytest.raises(EngineError, match=r"engine\.vllm\.url: http://127.0.0.1:9 did not answer"):
+            await other.start()
+
+    served.runner.run(use())
+
+
 def left_by(folder: Path) -> tuple[list[Path], list[Path]]:
     """The sockets in a server's folder, and its shared memory as its guard has noted it."""
     names = [line.split()[1] for line in (folder / "shared-memory").read_text().splitlines()]

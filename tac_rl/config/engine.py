@@ -9,7 +9,13 @@ from tac_rl.config.base import Section
 
 
 class VllmSection(Section):
-    """Settings of the managed vLLM server; used only where the engine is `vllm`."""
+    """Settings of the vLLM server; used only where the engine is `vllm`."""
+
+    url: str | None = Field(default=None, pattern="^https?://[^/]+$")
+    """A server that runs already, such as `http://vllm:8000`; docs/compose.md has the arguments that it needs. It
+    must see the adapters at the same paths. None: a server of our own."""
+    api_key_file: Path | None = None
+    """A file that holds that server's key, where it wants one."""
 
     python: Path | None = None
     """Interpreter of the environment that has vLLM; None: the one that runs TAC-RL."""
@@ -47,6 +53,8 @@ class EngineSection(Section):
     """`auto`: vllm where a GPU and vLLM are there, transformers otherwise; the choice is logged."""
     placement: Literal["process", "in_process"] = "process"
     """Where the transformers engine computes: a process of its own, or a thread of this one."""
+    socket: Path | None = None
+    """Unix socket of an engine that runs as a service (`tac-rl serve-part engine`): the transformers engine."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the transformers engine; `auto`: the GPU if there is one."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -57,6 +57,9 @@ class OfficeSection(Section):
 
     mode: Literal["embedded", "external"] = "embedded"
     """`embedded`: a private company for every attempt. `external`: one real TAC stack, one attempt at a time."""
+    socket: Path | None = None
+    """Unix socket of an office that runs as a service (`tac-rl serve-part office`), for `mode: embedded`; None: a
+    process of our own. `snapshots` and `api_key_file` are then paths that the service sees."""
     snapshots: Path | None = None
     """Folder of snapshots. Default: `tac-rl/snapshots` in the user's cache folder."""
     memory_mb: int = Field(1024, ge=0)

@@ -1,4 +1,4 @@
-"""Chat completions for those who are no rollout: colleagues, judges, and users of `serve.py`.
+"""Chat completions for those who are no rollout: colleagues, judges, and users of `serve_part.py`.
 
 Nothing said here is recorded or trained on, and calls have nothing to do with one another: each history is
 rendered anew, sampled as its request asks, and forgotten.

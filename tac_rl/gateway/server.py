@@ -2,9 +2,9 @@
 
     /r/<id>/v1/chat/completions    /r/<id>/v1/models    /base/v1/chat/completions    /health
 
-Colleagues and judges find the base model under `/base` (`plain_model.py`). It listens on the loopback address
-only. Clients get OpenAI's error format for everything, also for unknown paths. After `close` a rollout's URL
-answers 410.
+Colleagues and judges find the base model under `/base` (`plain_model.py`). It listens on the loopback address,
+unless it is a service of its own (`serve_part.py`). Clients get OpenAI's error format for everything, also for
+unknown paths. After `close` a rollout's URL answers 410.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tac_rl.config.gateway import GatewaySection
 from tac_rl.errors import ConfigError, EngineError, GatewayError
+from tac_rl.gateway.base import OpenSession
 from tac_rl.gateway.http import json_answer, json_of, openai_errors, wrong_key
 from tac_rl.gateway.keys import accepts
 from tac_rl.gateway.plain_model import PlainModel
@@ -31,7 +32,18 @@ _HEALTH_TIMEOUT_S = 10.0
 class Gateway:
     """Serves sessions on top of one engine. `start` before `open`, `stop` when done."""
 
-    def __init__(self, engine: Engine, renderer: Renderer, config: GatewaySection | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        renderer: Renderer,
+        config: GatewaySection | None = None,
+        *,
+        host: str = HOST,
+        url: str | None = None,
+    ) -> None:
+        """`host`: the address to listen on; `url`: how agents reach it, where that differs."""
+        self._host = host
+        self._url = url
         self._engine = engine
         self._renderer = renderer
         self._config = config or GatewaySection()
@@ -43,8 +55,8 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Where the server listens, without a path."""
-        return f"http://{HOST}:{self._port}"
+        """How agents reach the server, without a path."""
+        return self._url or f"http://{self._host}:{self._port}"
 
     async def start(self) -> None:
         """Listen; raises `ConfigError` where the configured port is taken."""
@@ -55,17 +67,17 @@ class Gateway:
         app.router.add_get("/health", self._health)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await runner.setup()
-        site = web.TCPSite(runner, HOST, self._config.port, backlog=1024)
+        site = web.TCPSite(runner, self._host, self._config.port, backlog=1024)
         try:
             await site.start()
         except OSError as error:
             await runner.cleanup()
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 raise ConfigError(
-                    f"gateway.port: {HOST}:{self._config.port} can't be listened on ({error.strerror}); "
+                    f"gateway.port: {self._host}:{self._config.port} can't be listened on ({error.strerror}); "
                     "choose another port, or 0 for a free one"
                 ) from error
-            raise GatewayError(f"the gateway can't listen on {HOST}: {error}") from error
+            raise GatewayError(f"the gateway can't listen on {self._host}: {error}") from error
         self._runner = runner
         self._port = runner.addresses[0][1]
 
@@ -132,7 +144,11 @@ class Gateway:
         """Tokens of a text for the engine's model."""
         return self._renderer.count(text)
 
-    async def close(self, session: Session) -> Recording:
+    async def base_endpoint(self, *, context_limit: int) -> Endpoint:
+        """Where `base_model` answers."""
+        return self.base_model(context_limit=context_limit)
+
+    async def close(self, session: OpenSession) -> Recording:
         """End a session (calls in flight are given up) and hand out what it recorded."""
         if self._sessions.pop(session.id, None) is not None:
             self._closed.add(session.id)

@@ -6,17 +6,16 @@ After a death the next lease starts a new process; the old one's tenants are gon
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tac_rl import parts
 from tac_rl.config.office import ColleaguesSection, OfficeSection
 from tac_rl.errors import ConfigError, OfficeError, OverlayError
 from tac_rl.office import wire
@@ -67,7 +66,7 @@ class Office(Protocol):
 
 
 class EmbeddedOffice:
-    """A process of ours that serves every tenant."""
+    """A process of ours, or of a service (`office.socket`), that serves every tenant."""
 
     def __init__(
         self,
@@ -81,13 +80,14 @@ class EmbeddedOffice:
         """`base`, `tenants`: runtime folders of this process, swept when it is dead; `log`: for messages.
 
         `base_model`: who plays the colleagues where the config says `mind: engine`.
+        A service has folders and a log of its own.
         """
         self._section = section
         self._base_model = base_model
         self._log = log
         self._base = base
         self._tenants = tenants
-        self._process: _Process | None = None
+        self._process: _Connection | None = None
         self._starting = asyncio.Lock()
         self.commands = self._base / f"commands-{secrets.token_hex(3)}"
 
@@ -98,9 +98,8 @@ class EmbeddedOffice:
                 await self._stop()
                 if not self.commands.is_dir():
                     write_commands(self.commands)
-                process = _Process(self._section, self._log, self._tenants, self._base_model)
-                self._process = process
-                await process.ready(self._section.start_seconds)
+                self._process = await self._begin()
+                await self._process.ready(self._section.start_seconds)
 
     async def stop(self) -> None:
         async with self._starting:
@@ -122,6 +121,19 @@ class EmbeddedOffice:
         await lease.make(snapshot, overlays, seed)
         return lease
 
+    async def _begin(self) -> "_Connection":
+        section = self._section
+        settings: dict[str, Any] = {
+            "snapshots": str(section.snapshots) if section.snapshots else None,
+            **_colleagues(section.colleagues, self._base_model),
+        }
+        if section.socket is None:
+            return _Process(settings, self._tenants / f"office-{secrets.token_hex(3)}", self._log)
+        settings["memory_mb"] = section.memory_mb
+        return _Connection(
+            await asyncio.to_thread(parts.connect, section.socket, settings, "office.socket", OfficeError)
+        )
+
     async def _stop(self) -> None:
         if self._process is not None:
             await asyncio.to_thread(self._process.end)
@@ -131,7 +143,7 @@ class EmbeddedOffice:
 class TenantLease:
     """A tenant of the embedded office."""
 
-    def __init__(self, process: "_Process", name: str, seconds: float) -> None:
+    def __init__(self, process: "_Connection", name: str, seconds: float) -> None:
         self._process = process
         self._name = name
         self._seconds = seconds
@@ -182,30 +194,36 @@ def write_commands(folder: Path) -> None:
             path.chmod(0o755)
 
 
-class _Process:
-    """One office process: requests by id, answered in any order."""
+def _colleagues(section: ColleaguesSection, base_model: Endpoint | None) -> dict[str, Any]:
+    """The colleagues' settings; `mind: engine` spelt out as the language model that it is."""
+    if section.mind != "engine":
+        return {"colleagues": section.model_dump(mode="json")}
+    if base_model is None:
+        raise ConfigError(
+            "office.colleagues.mind: engine needs an engine, and none runs here; use rules, or llm with a base_url"
+        )
+    where = {"mind": "llm", "base_url": base_model.base_url, "model": base_model.model}
+    return {"colleagues": section.model_copy(update=where).model_dump(mode="json"), "key": base_model.api_key}
 
-    def __init__(
-        self, section: OfficeSection, log: Path | None, base: Path, base_model: Endpoint | None
-    ) -> None:
-        self._folder = base / f"office-{secrets.token_hex(3)}"
-        self._folder.mkdir(parents=True, mode=0o700)
-        settings = {
-            "folder": str(self._folder),
-            "snapshots": str(section.snapshots) if section.snapshots else None,
-            "colleagues": self._colleagues(section.colleagues, base_model).model_dump(mode="json"),
-        }
-        self._stream, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "tac_rl.office.server", str(theirs.fileno()), str(os.getpid())]
-        self._log = log or self._folder / "log"
-        with theirs, self._log.open("ab") as output:
-            self._popen = subprocess.Popen(
-                [*command, json.dumps(settings)],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+
+def settle(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """An office process's settings, with a new folder of its own; a key goes into a file, where no `ps` shows it."""
+    folder.mkdir(parents=True, mode=0o700)
+    settled = {**settings, "folder": str(folder)}
+    key = settled.pop("key", None)
+    if key is not None:
+        file = folder / "base-model-key"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(key)
+        settled["colleagues"] = {**settled["colleagues"], "api_key_file": str(file)}
+    return settled
+
+
+class _Connection:
+    """To an office process: requests by id, answered in any order."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {0: self._ready}
@@ -213,20 +231,6 @@ class _Process:
         self._sending = threading.Lock()
         self.dead = False
         threading.Thread(target=self._read, name="office", daemon=True).start()
-
-    def _colleagues(self, section: ColleaguesSection, base_model: Endpoint | None) -> ColleaguesSection:
-        """`mind: engine` spelt out as the language model that it is; its key is in a file, where no `ps` shows it."""
-        if section.mind != "engine":
-            return section
-        if base_model is None:
-            raise ConfigError(
-                "office.colleagues.mind: engine needs an engine, and none runs here; use rules, or llm with a base_url"
-            )
-        key = self._folder / "base-model-key"
-        with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write(base_model.api_key)
-        where = {"base_url": base_model.base_url, "model": base_model.model, "api_key_file": key}
-        return section.model_copy(update={"mind": "llm", **where})
 
     async def ready(self, seconds: float) -> None:
         try:
@@ -261,16 +265,14 @@ class _Process:
         return document
 
     def end(self) -> None:
-        """Close the connection, which ends the process, and wait for that; then by force."""
+        """Close the connection, which ends the process."""
         self.dead = True
         with contextlib.suppress(OSError):
             self._stream.shutdown(socket.SHUT_RDWR)
-        try:
-            self._popen.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait(_END_SECONDS)
-        runtime.remove(self._folder)
+
+    def _epitaph(self) -> str:
+        """What the process said last, to follow an error message."""
+        return "; its service's log says why"
 
     def _send(self, document: dict[str, Any], listeners: Sequence[socket.socket]) -> None:
         with self._sending:
@@ -291,8 +293,42 @@ class _Process:
             answer.set_result(document)
 
     def _ended(self) -> None:
-        said = last_line(self._log)
+        said = self._epitaph()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(OfficeError(f"the office's process has ended{said}"))
         self._waiting.clear()
+
+
+class _Process(_Connection):
+    """An office process of our own."""
+
+    def __init__(self, settings: dict[str, Any], folder: Path, log: Path | None) -> None:
+        """`folder`: for the tenants; made here, removed at the end."""
+        self._folder = folder
+        settled = settle(settings, folder)
+        ours, theirs = socket.socketpair()
+        self._log = log or folder / "log"
+        with theirs, self._log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                parts.command("tac_rl.office.server", theirs.fileno(), settled),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=parts.environment(),
+            )
+        super().__init__(ours)
+
+    def end(self) -> None:
+        """As of the connection; and wait for the end, then by force."""
+        super().end()
+        try:
+            self._popen.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait(_END_SECONDS)
+        runtime.remove(self._folder)
+
+    def _epitaph(self) -> str:
+        return last_line(self._log)

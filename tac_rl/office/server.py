@@ -5,13 +5,10 @@ inherited socket FD. It ends when that socket does, so it can't outlive the proc
 """
 
 import asyncio
-import ctypes
 import dataclasses
-import json
 import logging
 import os
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -28,8 +25,8 @@ from tac_rl.office.doors import Applications, Doors
 from tac_rl.office.overlay import Overlay
 from tac_rl.office.snapshots import Snapshots
 from tac_rl.office.tenants import Origin, TenantStore
+from tac_rl.parts import take_over
 
-_PR_SET_PDEATHSIG = 1
 _SERVICE_AT = {port: name for name, port in PORTS.items()}
 
 
@@ -116,13 +113,7 @@ class OfficeServer:
 
 
 def main(arguments: list[str]) -> None:
-    stream = socket.socket(fileno=int(arguments[0]))
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(arguments[1]):
-        os._exit(1)
-    # The terminal's Ctrl-C goes to the whole group; the parent decides when this process ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings = json.loads(arguments[2])
+    stream, settings = take_over(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     root = Path(settings["snapshots"]) if settings["snapshots"] else None
     store = TenantStore(Path(settings["folder"]), Snapshots(root))

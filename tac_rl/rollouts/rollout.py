@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from tac_rl.agents.base import Agent, AgentLimits, AgentStep, Workplace
 from tac_rl.errors import InfrastructureError, TaskError
+from tac_rl.gateway.base import SessionDoor
 from tac_rl.gateway.recording import Recording
-from tac_rl.gateway.server import Gateway
 from tac_rl.learning.base import Row
 from tac_rl.office.process import Lease, Office
 from tac_rl.rollouts.outcomes import CONSEQUENCES, Outcome, outcome_of
@@ -48,7 +48,7 @@ class Workshop:
     sandbox_limits: SandboxLimits
     agent_for: Callable[[Package | None], Agent]
     """None: for a task that is of no package."""
-    gateway: Gateway | None
+    gateway: SessionDoor | None
     """None where the agent uses no model."""
     context_limit: int
     office: Office | None = None

@@ -18,6 +18,10 @@ def choose_engine(config: EngineSection) -> tuple[str, str]:
     """The engine's kind, and why. Raises `ConfigError` where `vllm` is asked for and not installed."""
     if config.kind == "transformers":
         return "transformers", "engine.kind asks for it"
+    if config.vllm.url is not None:
+        return "vllm", "engine.vllm.url names a server"
+    if config.kind == "auto" and config.socket is not None:
+        return "transformers", "engine.socket names a service"
     vllm = has_vllm(config.vllm.python)
     if config.kind == "vllm":
         if not vllm:

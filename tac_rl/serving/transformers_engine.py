@@ -1,12 +1,9 @@
 """The `transformers` engine: the embedded default, fast for small models on a CPU.
 
-This side holds no weights. It numbers requests, waits for replies with a limit, and turns the death of
-the core into an `EngineError` for every caller at once.
+This side holds no weights. The core is reached over a link (`links.py`); its death is an `EngineError` for every
+caller at once (`calls.py`).
 """
 
-import asyncio
-import contextlib
-import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tac_rl.config.engine import EngineSection
-from tac_rl.errors import AdapterError, EngineError
+from tac_rl.errors import EngineError
 from tac_rl.serving.base import BASE_VERSION, Completion, Sampling
-from tac_rl.serving.links import Message, ProcessLink, ThreadLink
+from tac_rl.serving.calls import Calls
+from tac_rl.serving.links import Link, Message, ProcessLink, ServiceLink, ThreadLink
 from tac_rl.serving.model_folder import context_length
 
 _LOG = logging.getLogger(__name__)
@@ -40,15 +38,11 @@ class TransformersEngine:
         self._config = config or EngineSection()
         self.context_length = 0
         """Tokens of prompt and completion together; known after `start`."""
-        self._link: ProcessLink | ThreadLink | None = None
-        self._waiting: dict[int, asyncio.Future[Message]] = {}
-        self._numbers = itertools.count(1)
+        self._calls = Calls("the engine", EngineError)
         self._versions = {BASE_VERSION}
-        self._dead = "the engine is not started"
 
     async def start(self) -> None:
-        if self._link is not None:
-            await self.stop()
+        await self.stop()
         config = self._config
         length = context_length(self.model_path, config.max_model_len)
         settings = {
@@ -62,18 +56,11 @@ class TransformersEngine:
             "kv_cache_mb": config.kv_cache_mb,
             "prefill_tokens": config.prefill_tokens,
         }
-        link = ProcessLink(self._logs) if config.placement == "process" else ThreadLink()
-        try:
-            async with asyncio.timeout(config.start_timeout_s):
-                ready = await link.open(settings, self._on_reply, self._on_death)
-        except TimeoutError as error:
-            raise EngineError(
-                f"the transformers engine did not start within {config.start_timeout_s:.0f} s "
-                "(engine.start_timeout_s)"
-            ) from error
+        ready = await self._calls.open(
+            self._make_link(), settings, limit_s=config.start_timeout_s, setting="engine.start_timeout_s"
+        )
         _LOG.info("engine: %s on %s, %s KV slots", ready["forward"], ready["device"], ready["slots"])
         self.context_length = length
-        self._link, self._dead = link, ""
         self._versions = {BASE_VERSION}
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, version: int) -> Completion:
@@ -101,59 +88,17 @@ class TransformersEngine:
         await self._request({"op": "ping"}, limit_s=_CHECK_SECONDS)
 
     async def stop(self) -> None:
-        link, self._link = self._link, None
-        self._fail("the engine was stopped")
-        if link is not None:
-            await link.close()
+        await self._calls.close()
 
     @property
     def process_id(self) -> int | None:
-        """The engine's own process; None in a thread, or when not started."""
-        return self._link.pid if isinstance(self._link, ProcessLink) else None
+        """The engine's own process; None in a thread or a service, or when not started."""
+        return self._calls.link.pid if isinstance(self._calls.link, ProcessLink) else None
 
-    # Requests ----------------------------------------------------------------------------------------
+    def _make_link(self) -> Link:
+        if self._config.socket is not None:
+            return ServiceLink(self._config.socket, "engine.socket", EngineError)
+        return ProcessLink(self._logs) if self._config.placement == "process" else ThreadLink()
 
     async def _request(self, message: Message, limit_s: float | None = None) -> dict[str, Any]:
-        if self._dead or self._link is None:
-            raise EngineError(self._dead)
-        key = next(self._numbers)
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = future
-        limit_s = limit_s or self._config.request_timeout_s
-        try:
-            self._link.send({**message, "id": key})
-            async with asyncio.timeout(limit_s):
-                reply = await future
-        except (TimeoutError, asyncio.CancelledError) as error:
-            self._cancel(key)
-            if isinstance(error, TimeoutError):
-                raise EngineError(
-                    f"the engine did not answer {message['op']!r} within {limit_s:.0f} s"
-                ) from error
-            raise
-        finally:
-            self._waiting.pop(key, None)
-        if "error" in reply:
-            raise (AdapterError if reply["error"] == "AdapterError" else EngineError)(reply["message"])
-        answer: dict[str, Any] = reply["ok"]
-        return answer
-
-    def _cancel(self, key: int) -> None:
-        """Free what a request holds that nobody waits for any more."""
-        if self._link is not None and not self._dead:
-            with contextlib.suppress(OSError):
-                self._link.send({"op": "cancel", "id": next(self._numbers), "target": key})
-
-    def _on_reply(self, message: Message) -> None:
-        future = self._waiting.get(message["id"])
-        if future is not None and not future.done():
-            future.set_result(message)
-
-    def _on_death(self, reason: str) -> None:
-        self._fail(reason)
-
-    def _fail(self, reason: str) -> None:
-        self._dead = reason
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(EngineError(reason))
+        return await self._calls.request(message, limit_s or self._config.request_timeout_s)

@@ -1,4 +1,4 @@
-"""The `vllm` engine: the same contract over a managed vLLM server, on GPUs or with its CPU build.
+"""The `vllm` engine: the same contract over a vLLM server, on GPUs or with its CPU build.
 
 Each policy version is loaded under a name and from a path of its own, because vLLM's prefix cache has
 served stale results for a name that was loaded again. Requests carry token ids both ways.
@@ -8,6 +8,8 @@ its KV cache dropped). Adapters are loaded anew, under new names, when it wakes:
 """
 
 import asyncio
+import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,11 @@ from tac_rl.serving.adapters import check_adapter
 from tac_rl.serving.base import BASE_VERSION, Completion, Sampling
 from tac_rl.serving.model_folder import linear_shapes
 from tac_rl.serving.turns import Gate
-from tac_rl.serving.vllm_server import BASE_NAME, VllmServer
+from tac_rl.serving.vllm_server import BASE_NAME, RunningVllm, VllmServer
 
 _CHECK_SECONDS = 10.0
 _REASONS = {"stop": "stop", "length": "length"}
+_ADAPTER_NAME = re.compile(r"policy-v[0-9]{4,}(-w[0-9]+)?")
 
 
 def adapter_name(version: int, wakes: int = 0) -> str:
@@ -45,8 +48,8 @@ class _Loaded:
 class VllmEngine:
     """An `Engine` over a model folder; see `tac_rl.serving.base` for the methods.
 
-    `start` after a death (or `stop`) starts afresh, with the base only. `logs`: the folder in which the
-    server writes `engine.log`.
+    `start` after a death (or `stop`) starts afresh, with the base only. `logs`: the folder in which a
+    server of ours writes `engine.log`.
     """
 
     kind = "vllm"
@@ -59,7 +62,7 @@ class VllmEngine:
         self._config = config or EngineSection()
         self.context_length = 0
         """Tokens of prompt and completion together; known after `start`."""
-        self._server: VllmServer | None = None
+        self._server: VllmServer | RunningVllm | None = None
         self._session: aiohttp.ClientSession | None = None
         self._shapes: dict[str, tuple[int, int]] = {}
         self._loaded: dict[int, _Loaded] = {}
@@ -72,7 +75,11 @@ class VllmEngine:
         await self.stop()
         self._loaded, self._gate, self._wakes = {}, Gate(), 0
         self._shapes = linear_shapes(self.model_path)
-        server = VllmServer(self.model_path.resolve(), self._config, self._logs, self._on_death)
+        server: VllmServer | RunningVllm
+        if self._config.vllm.url is not None:
+            server = RunningVllm(self._config)
+        else:
+            server = VllmServer(self.model_path.resolve(), self._config, self._logs, self._on_death)
         await server.start()
         self._server = server
         self._session = aiohttp.ClientSession(
@@ -83,7 +90,8 @@ class VllmEngine:
         self._dead = ""
         try:
             models = await self._call("GET", "/v1/models", None, _CHECK_SECONDS)
-            self.context_length = int(models["data"][0]["max_model_len"])
+            self.context_length = _context_length(models, server.base_url)
+            await self._tidy(models)
             # The first request takes seconds; let it not be one that somebody waits for.
             await self.generate([0], Sampling(max_tokens=1), BASE_VERSION)
         except BaseException:
@@ -180,7 +188,9 @@ class VllmEngine:
             await self._call("POST", "/sleep?level=1&mode=wait", None, self._config.request_timeout_s)
             await self._expect_sleeping(True)
         except (EngineError, TimeoutError) as error:
-            await self._give_up(f"vLLM could not be put to sleep: {error or 'requests in flight did not end'}")
+            await self._give_up(
+                f"vLLM could not be put to sleep: {error or 'requests in flight did not end'}"
+            )
 
     async def wake(self) -> None:
         """Take the memory again, load every version anew, and let the waiting requests through.
@@ -232,6 +242,17 @@ class VllmEngine:
         return self._server.folder if self._server else None
 
     # Calls -------------------------------------------------------------------------------------------
+
+    async def _tidy(self, models: dict[str, Any]) -> None:
+        """What an earlier trainer left in a server that is not ours: its sleep, its adapters."""
+        if isinstance(self._server, VllmServer):
+            return
+        with contextlib.suppress(_Refused):  # A server that can't sleep has no such path.
+            if (await self._call("GET", "/is_sleeping", None, _CHECK_SECONDS)).get("is_sleeping"):
+                await self._call("POST", "/wake_up", None, self._config.request_timeout_s)
+        for name in (model["id"] for model in models["data"]):
+            if _ADAPTER_NAME.fullmatch(name):
+                await self._unload(_Loaded(name, self.model_path))
 
     async def _complete(self, version: int, **body: Any) -> dict[str, Any]:
         async with self._gate.request():
@@ -298,6 +319,17 @@ class VllmEngine:
         self._dead = reason
         for call in self._calls:
             call.cancel()
+
+
+def _context_length(models: dict[str, Any], url: str) -> int:
+    """Of the base model, as the server lists it."""
+    for model in models.get("data", ()):
+        if model.get("id") == BASE_NAME:
+            return int(model["max_model_len"])
+    raise EngineError(
+        f"{url} serves no model named {BASE_NAME!r}: start it with --served-model-name {BASE_NAME} and the other "
+        "arguments of docs/compose.md"
+    )
 
 
 class _Refused(EngineError):

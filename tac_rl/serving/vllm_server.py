@@ -1,4 +1,4 @@
-"""The managed vLLM server: one process group on a loopback port, started, watched and ended by us."""
+"""The vLLM server: one process group on a loopback port, started, watched and ended by us; or one that runs already."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from typing import IO
 import aiohttp
 
 from tac_rl.config.engine import EngineSection
-from tac_rl.errors import EngineError
+from tac_rl.errors import ConfigError, EngineError
 from tac_rl.serving import leftovers
 from tac_rl.serving.guard import remove_folder
 from tac_rl.serving.hardware import has_gpu, shares_accelerator
@@ -44,13 +44,22 @@ def claim_port(wanted: int | None) -> int:
 
 
 def server_command(model_path: Path, port: int, config: EngineSection, *, gpu: bool) -> list[str]:
-    """The server's command line."""
-    vllm = config.vllm
-    command = [str(vllm.python or sys.executable), "-m", "vllm.entrypoints.openai.api_server"]
-    command += ["--model", str(model_path), "--served-model-name", BASE_NAME]
-    command += ["--host", HOST, "--port", str(port)]
-    command += ["--dtype", config.dtype, "--max-num-seqs", str(config.max_batch)]
+    """The command line of a server of ours."""
     context = context_length(model_path, config.max_model_len)
+    return [
+        *(str(config.vllm.python or sys.executable), "-m", "vllm.entrypoints.openai.api_server"),
+        *server_arguments(model_path, HOST, port, config, context, gpu=gpu),
+    ]
+
+
+def server_arguments(
+    model_path: Path, host: str, port: int, config: EngineSection, context: int, *, gpu: bool
+) -> list[str]:
+    """What any server must be started with. `context`: tokens of prompt and completion together."""
+    vllm = config.vllm
+    command = ["--model", str(model_path), "--served-model-name", BASE_NAME]
+    command += ["--host", host, "--port", str(port)]
+    command += ["--dtype", config.dtype, "--max-num-seqs", str(config.max_batch)]
     command += ["--max-model-len", str(context)]
     command += [
         "--enable-lora",
@@ -151,17 +160,12 @@ class VllmServer:
         return int(found[0]) if found else None
 
     async def _wait_until_healthy(self) -> None:
-        assert self._process is not None
+        process = self._process
+        assert process is not None
         limit = self._config.start_timeout_s
         try:
-            async with asyncio.timeout(limit), aiohttp.ClientSession() as session:
-                while self._process.returncode is None:
-                    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                        timeout = aiohttp.ClientTimeout(total=5)
-                        async with session.get(f"{self.base_url}/health", timeout=timeout) as response:
-                            if response.status == 200:
-                                return
-                    await asyncio.sleep(_POLL_SECONDS)
+            if await healthy(self.base_url, limit, lambda: process.returncode is None):
+                return
         except TimeoutError as error:
             raise EngineError(
                 f"vLLM did not answer within {limit:.0f} s (engine.start_timeout_s); end of its log:\n"
@@ -195,3 +199,47 @@ class VllmServer:
         if self._log is not None:
             self._log.close()
             self._log = None
+
+
+class RunningVllm:
+    """A server that somebody else starts and ends (`engine.vllm.url`)."""
+
+    process_group = None
+    folder = None
+
+    def __init__(self, config: EngineSection) -> None:
+        assert config.vllm.url is not None
+        self.base_url = config.vllm.url
+        self._limit = config.start_timeout_s
+        self.api_key = ""
+        if config.vllm.api_key_file is not None:
+            try:
+                self.api_key = config.vllm.api_key_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"engine.vllm.api_key_file: can't be read: {error}") from error
+
+    async def start(self) -> None:
+        """Wait until it answers /health; `EngineError` where it doesn't."""
+        try:
+            await healthy(self.base_url, self._limit, lambda: True)
+        except TimeoutError as error:
+            raise EngineError(
+                f"engine.vllm.url: {self.base_url} did not answer within {self._limit:.0f} s "
+                "(engine.start_timeout_s)"
+            ) from error
+
+    async def stop(self) -> None:
+        """It goes on."""
+
+
+async def healthy(base_url: str, limit_s: float, alive: Callable[[], bool]) -> bool:
+    """Wait for an answer to /health; False where the server is not alive any more. Raises `TimeoutError`."""
+    async with asyncio.timeout(limit_s), aiohttp.ClientSession() as session:
+        while alive():
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                timeout = aiohttp.ClientTimeout(total=5)
+                async with session.get(f"{base_url}/health", timeout=timeout) as response:
+                    if response.status == 200:
+                        return True
+            await asyncio.sleep(_POLL_SECONDS)
+    return False

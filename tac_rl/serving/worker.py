@@ -5,18 +5,16 @@ UTF-8. The first frame it writes is `ready` or `error`. It ends when the socket 
 the process that started it, not even in the middle of a step.
 """
 
-import ctypes
 import json
 import os
 import queue
-import signal
 import socket
 import struct
 import sys
 import threading
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1
+from tac_rl.parts import take_over
 
 
 def read_exactly(sock: socket.socket, count: int) -> bytes | None:
@@ -30,18 +28,8 @@ def read_exactly(sock: socket.socket, count: int) -> bytes | None:
     return bytes(parts)
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux)."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def main(arguments: list[str]) -> None:
-    sock = socket.socket(fileno=int(arguments[0]))
-    die_with_parent(int(arguments[1]))
-    # The terminal's Ctrl-C goes to the whole group; the parent decides when this process ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sock, settings = take_over(arguments)
     inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def write(message: dict[str, Any]) -> None:
@@ -64,7 +52,7 @@ def main(arguments: list[str]) -> None:
     from tac_rl.serving.core import Core, CoreSettings
 
     try:
-        core = Core(CoreSettings(**json.loads(arguments[2])))
+        core = Core(CoreSettings(**settings))
     except EngineError as error:
         write({"error": "EngineError", "message": str(error)})
         return
