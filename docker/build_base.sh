@@ -1,9 +1,8 @@
 #!/bin/bash
-# Make tac-rl/base:trixie, the image that all others of this project build on. `--help` says how.
+# Make tac-rl/base:SUITE, the images that all others of this project build on. `--help` says how.
 set -euo pipefail
 
-readonly image=tac-rl/base:trixie
-readonly suite=trixie parent=debian:trixie-slim
+suite=trixie
 readonly mirror=${MIRROR:-http://deb.debian.org/debian}
 readonly keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 readonly work=${XDG_CACHE_HOME:-$HOME/.cache}/tac-rl/base-image
@@ -16,12 +15,13 @@ readonly unwanted=(usr/share/doc usr/share/man usr/share/info usr/share/locale u
 
 usage() {
     cat <<TEXT
-usage: docker/build_base.sh [--from registry|debootstrap] [--force]
+usage: docker/build_base.sh [--suite trixie|bookworm] [--from registry|debootstrap] [--force]
 
-Makes the image $image (Debian $suite with ${packages[*]}).
+Makes the image tac-rl/base:SUITE (Debian with ${packages[*]}).
 Where it is there already, made by this very recipe, nothing is done.
 
-  --from registry     on top of $parent, which is pulled
+  --suite SUITE       the release of Debian (default: $suite); bookworm has Python 3.11, trixie 3.13
+  --from registry     on top of debian:SUITE-slim, which is pulled
   --from debootstrap  without a registry, from Debian's packages alone; needs root and debootstrap
                       (default: registry where one can be reached, else debootstrap)
   --force             make it again
@@ -104,6 +104,10 @@ tidy() {
 source= force=
 while [ $# -gt 0 ]; do
     case $1 in
+        --suite)
+            suite=${2:-missing}
+            shift $(($# > 1))
+            ;;
         --from)
             source=${2:-missing}
             shift $(($# > 1))
@@ -114,6 +118,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+case $suite in
+    trixie | bookworm) ;;
+    *) usage >&2 && exit 2 ;;
+esac
+readonly suite image=tac-rl/base:$suite parent=debian:$suite-slim
 case $source in
     '' | registry | debootstrap) ;;
     *) usage >&2 && exit 2 ;;

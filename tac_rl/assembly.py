@@ -171,7 +171,7 @@ async def serving(
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack)
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="tac-rl-")))
-        publisher, gateway = await _served_model(config, stack, logs)
+        publisher, gateway = await _own_gateway(config, stack, logs)
         office = await _start_office(config, gateway, stack, logs / "office.log") if with_office else None
         await publisher.restore(adapter, number)
         workshop = await _workshop(config, provider, gateway, office, stack, logs / "agent.log")
@@ -244,6 +244,11 @@ async def _served_model(
         await remote.start()
         turns = remote.kind == VllmEngine.kind and shares_accelerator(config.engine)
         return Publisher(remote, config.engine.publish, sleeper=remote if turns else None), remote
+    return await _own_gateway(config, stack, logs)
+
+
+async def _own_gateway(config: RunConfig, stack: AsyncExitStack, logs: Path) -> tuple[Publisher, Gateway]:
+    """In this process, whatever `gateway.socket` says."""
     engine = build_engine(config.engine, config.model, logs)
     stack.push_async_callback(engine.stop)
     await engine.start()
@@ -273,7 +278,7 @@ async def _office(
 
 
 async def _start_office(
-    config: RunConfig, gateway: Gateway | None, stack: AsyncExitStack, log: Path | None
+    config: RunConfig, gateway: SessionDoor | None, stack: AsyncExitStack, log: Path | None
 ) -> Office:
     base_model = None
     if gateway is not None and config.office.colleagues.mind == "engine":
