@@ -172,7 +172,7 @@ def check_run(client: docker.DockerClient) -> None:
         status = json.load(answer)
     assert status["state"] == "finished"
     assert (status["iteration"], status["policy_version"], status["served_version"]) == (1, 1, 1)
-    assert status["infrastructure_failures"] == 0 and status["health"] == "healthy"
+    assert status["infrastructure_failures"] == 0
     with urllib.request.urlopen(f"{base}/runs/{status['run']}", timeout=60) as answer:
         assert status["run"] in answer.read().decode()
     found = containers(client)["monitor"].exec_run(

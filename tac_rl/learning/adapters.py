@@ -92,6 +92,8 @@ def save_adapter(
     weights = get_peft_model_state_dict(model, save_embedding_layers=False)
     weights = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(weights, partial / "adapter_model.safetensors")
+    # safetensors makes files for their owner alone; an engine that is a service may be another user of the group.
+    (partial / "adapter_model.safetensors").chmod((partial / "adapter_config.json").stat().st_mode & 0o666)
     tensors: dict[str, Tensor] = {}
     steps = 0
     for name, parameter in trainable(model).items():
