@@ -68,7 +68,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
     )
     traces = traces_of(config, {p.name for p in heldout}, after=store.resume_point.iteration)
     async with AsyncExitStack() as stack:
-        provider = _sandboxes(config, stack)
+        provider = _sandboxes(config, stack, run=store.name)
         publisher, gateway = await _served_model(config, stack, store.logs)
         office = await _office(config, (*packages, *heldout), gateway, stack, store.logs / "office.log")
         rewarder = await _rewarder(config, store, gateway, stack)

@@ -235,6 +235,9 @@ async def _attempt_in(
             workshop.sandboxes,
             (workshop.office, lease),
         )
+        if lease is not None:
+            # Fails where the office died under the evaluator, to which that may have looked like work not done.
+            await lease.shut()
     return outcome, found, report.turns, report.detail
 
 

@@ -78,11 +78,12 @@ class OpenHandsAgent:
         """Work until done or a limit is reached. Raises `InfrastructureError` for failures of ours."""
         if endpoint is None:
             raise GatewayError("agent openhands needs a model endpoint")
-        deadline = time.monotonic() + limits.seconds
         number = min(range(len(self._workers)), key=self._driving.__getitem__)
         self._driving[number] += 1
         try:
             worker = await self._worker(number)
+            # From here: a worker that has to be started anew is no time of the model's.
+            deadline = time.monotonic() + limits.seconds
             conversation = await worker.converse(
                 {
                     "profile": self._config.openhands.profile,

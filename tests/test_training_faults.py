@@ -1,0 +1,29 @@
+"""The short form of bench/faults.py: a run goes on through a SIGKILL of each of its parts, and all adds up."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from docker_helpers import needs_docker
+from openhands_helpers import openhands_python
+
+
+@pytest.mark.timeout(600)
+def test_a_run_whose_trainer_worker_office_and_container_are_killed_leaves_nothing_and_loses_nothing() -> (
+    None
+):
+    needs_docker()
+    openhands_python()
+    small = ("--rollouts", "24", "--groups", "2", "--kills", "1", "--seed", "3", "--minutes", "8")
+    done = subprocess.run(
+        [sys.executable, "bench/faults.py", *small], capture_output=True, text=True, timeout=540, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["rollouts"] == 24 and told["failed"] == []
+    # Whether a trainer that was killed is hit once more while it starts is the seed's affair.
+    assert {
+        kind: told["kills"][kind] for kind in ("trainer", "worker", "office", "sandbox")
+    } == dict.fromkeys(("trainer", "worker", "office", "sandbox"), 1)
+    assert told["sessions"] == 1 + told["kills"]["trainer"] + told["kills"].get("trainer, while it starts", 0)
