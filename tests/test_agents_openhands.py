@@ -18,7 +18,9 @@ from sandbox_helpers import processes_mentioning
 
 from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
 from tac_rl.agents.calls import CUT, NO_CALL, NOT_JSON
+from tac_rl.agents.openhands import agent as agent_module
 from tac_rl.agents.openhands.agent import OpenHandsAgent
+from tac_rl.agents.openhands.process import WorkerProcess
 from tac_rl.agents.toolcall import ToolCallAgent
 from tac_rl.assembly import evaluation
 from tac_rl.config.agent import AgentSection, OpenHandsSection
@@ -234,6 +236,28 @@ def test_a_worker_that_is_killed_fails_its_rollouts_and_the_next_one_works(shop:
 
     with pytest.raises(AgentWorkerError, match="ended during a conversation"):
         shop.attempt(bash("true"), bash("true"), FINISH, watch=kill)
+    assert shop.attempt(bash("true"), FINISH).report == AgentReport(Ending.FINISHED, 2)
+
+
+def test_the_time_that_a_dead_workers_successor_takes_to_start_is_not_the_attempts(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, started = shop.agent, shop.agent._worker
+    late = 0.0
+
+    async def slow(number: int) -> WorkerProcess:
+        nonlocal late
+        worker = await started(number)
+        late = 10_000.0
+        return worker
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return time.monotonic() + late
+
+    monkeypatch.setattr(agent, "_worker", slow)
+    monkeypatch.setattr(agent_module, "time", Clock)
     assert shop.attempt(bash("true"), FINISH).report == AgentReport(Ending.FINISHED, 2)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tac_rl.rollouts.outcomes import Outcome
 from tac_rl.rollouts.rollout import Workshop, run_rollout
 from tac_rl.sandboxes.base import SandboxLimits
 from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
+from tac_rl.tasks.base import Checkpoint, Grade
 from tac_rl.tasks.demonstrations import oracle_of
 from tac_rl.tasks.packages import load_package
 
@@ -81,6 +83,31 @@ def test_an_office_that_dies_ends_the_attempt_as_our_failure_and_the_next_attemp
         assert "office" in result.detail
         again = await run_rollout(plan, workshop)
         assert again.grade is not None and again.grade.complete
+
+    in_a_workshop(work)
+
+
+class FakeSilentEvaluator:
+    """The package, but the office dies under its evaluator, which takes that for work not done, as TAC's do."""
+
+    def __init__(self, office: EmbeddedOffice) -> None:
+        self._office = office
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(PACKAGE, name)
+
+    async def grade(self, *what: object) -> Grade:
+        assert self._office._process is not None
+        os.kill(self._office._process._popen.pid, signal.SIGKILL)
+        return Grade((Checkpoint(1, 0),), 1, 0)
+
+
+def test_an_office_that_dies_under_the_evaluator_is_our_failure_and_no_zero() -> None:
+    async def work(workshop: Workshop, office: EmbeddedOffice) -> None:
+        plan = Attempts(RunConfig(), [PACKAGE], [], workshop).plan(PACKAGE, 5, version=0, temperature=1.0)
+        result = await run_rollout(replace(plan, package=FakeSilentEvaluator(office)), workshop)
+        assert result.outcome is Outcome.INFRASTRUCTURE_FAILED and result.grade is None
+        assert "office" in result.detail
 
     in_a_workshop(work)
 
