@@ -70,8 +70,16 @@ class RunFile:
         return 0
 
     def infrastructure_failures(self) -> int:
-        query = "SELECT count(*) AS n FROM rollouts WHERE outcome = 'infrastructure_failed'"
-        return int(self.rows(query)[0]["n"])
+        """Of all sessions: events outlive what a resume discards."""
+        return int(
+            self.rows("SELECT count(*) AS n FROM events WHERE kind = 'infrastructure_failure'")[0]["n"]
+        )
+
+    def writer(self) -> int | None:
+        """The process that writes or wrote last; it has discarded by then what its predecessor left unfinished."""
+        with contextlib.suppress(sqlite3.Error, IndexError):
+            return int(self.rows("SELECT pid FROM sessions ORDER BY session DESC LIMIT 1")[0]["pid"])
+        return None
 
     def in_flight(self) -> dict[str, InFlight]:
         with contextlib.suppress(sqlite3.Error):
