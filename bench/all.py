@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "office_api": [[]],
     "office_verbs": [[]],
     "office_fuzz": [[]],
+    "faults": [[], ["--sandbox", "bubblewrap", "--agent", "toolcall"]],
     "learning": [[], ["--controls"]],
     "stages": [[]],
     "asynchronous": [[]],
