@@ -17,6 +17,8 @@ from tac_rl.sandboxes.docker.labels import OWNER
 SHARED_MEMORY = Path("/dev/shm")
 _MARKS = {"worker": b"openhands/worker/start.py", "office": b"tac_rl.office.server", "sandbox": b"bwrap"}
 _OURS = re.compile(r"tac-rl-(.+)-[0-9a-f]{8}")
+_CACHES = re.compile(r"torchinductor_|tac-rl-\d+/(images\.lock$|docker-server-[0-9a-f]{16}(/|$))")
+"""Compiled code: of torch's, and of the server in containers, a folder for each image."""
 _LOOK_S = 1.0
 
 
@@ -157,12 +159,12 @@ class Traces:
         return True  # It has ended.
 
     def _files(self) -> list[Path]:
-        """What lies in the temporary folder; compiled code of torch's is a cache on purpose."""
+        """What lies in the temporary folder and is no cache that serves later runs."""
         return [
             path
             for path in self._temporary.rglob("*")
             if not (path.is_dir() and path.parent == self._temporary)
-            and not path.relative_to(self._temporary).parts[0].startswith("torchinductor_")
+            and not _CACHES.match(str(path.relative_to(self._temporary)))
         ]
 
     def _sockets(self) -> list[str]:

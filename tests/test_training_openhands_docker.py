@@ -22,7 +22,7 @@ from test_training import children_mentioning, rows
 
 CONFIG = Path(__file__).parents[1] / "configs" / "tiny_openhands_docker.yaml"
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(1000)
 
 SMALL = (
     "engine.kind=transformers",
@@ -75,7 +75,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ev
             [sys.executable, "tac_rl/train.py", "--config", str(CONFIG), "--name", name, *settings],
             capture_output=True,
             text=True,
-            timeout=360,
+            timeout=900,
             check=False,
         )
     finally:

@@ -1,8 +1,10 @@
 """Whether an image can be a sandbox: asked in a container of it, which also compiles the server for its Python."""
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -118,7 +120,8 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def _write(folder: Path, answer: dict[str, Any]) -> None:
     """Complete or not at all; readable for everyone: the container's root may not pass by permissions."""
-    making = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
+    # In a folder that is swept where this process is killed meanwhile.
+    making = folder.parent / runtime.identity(os.getpid()) / f"server-{secrets.token_hex(4)}"
     inside = making / "inside"
     inside.mkdir(parents=True)
     for name, data in answer.pop("compiled").items():
@@ -131,3 +134,5 @@ def _write(folder: Path, answer: dict[str, Any]) -> None:
         making.rename(folder)
     except OSError:  # Another process was faster.
         shutil.rmtree(making)
+    with contextlib.suppress(OSError):  # Sandboxes of this process still use it.
+        making.parent.rmdir()
