@@ -76,6 +76,8 @@ class Traces:
         """Command line by identity; processes in containers too."""
         self._shared: dict[str, str] = {}
         """File in shared memory, and the session that had it."""
+        self._asked: set[str] = set()
+        """Containers whose first process is known."""
         self._next = 0.0
 
     def close(self) -> None:
@@ -90,8 +92,11 @@ class Traces:
         self._next = time.monotonic() + _LOOK_S
         pids = session.descendants()
         for entry in self._containers(session.identity):
-            with contextlib.suppress(NotFound, APIError):
-                pids.append(self._docker.inspect_container(entry["Id"])["State"]["Pid"])
+            if entry["Id"] not in self._asked:
+                with contextlib.suppress(NotFound, APIError):
+                    pids.append(self._docker.inspect_container(entry["Id"])["State"]["Pid"])
+                    if pids[-1]:
+                        self._asked.add(entry["Id"])
         for pid in pids:
             if pid > 0 and runtime.start_time(pid) is not None:
                 self._processes.setdefault(
