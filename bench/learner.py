@@ -108,15 +108,16 @@ def report(side: str, precision: str, clock: Clock, tokens: int) -> None:
     )
 
 
-def run_ours(model: Path, precision: str, updates: int, micro_batch_tokens: int | None) -> None:
+def run_ours(model: Path, precision: str, updates: int, micro_batch_tokens: int | None, loss: str) -> None:
     from tac_rl.config.learner import LearnerSection
     from tac_rl.learning.step import LearnerPlan, StepLearner
 
-    given: dict[str, Any] = {"precision": precision}
+    given: dict[str, Any] = {"precision": precision, "loss": loss}
+    given |= {"sft": {"min_reward": -1e9}, "dpo": {"min_margin": 1e-6}}  # all rows are learnt from
     if micro_batch_tokens:
         given["micro_batch_tokens"] = micro_batch_tokens
     groups = make_groups()
-    learner = StepLearner(LearnerPlan(model, LearnerSection(**given), iterations=100, seed=0))
+    learner = StepLearner(LearnerPlan(model, LearnerSection.model_validate(given), iterations=100, seed=0))
     clock = Clock()
     clock.tick()
     with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +125,7 @@ def run_ours(model: Path, precision: str, updates: int, micro_batch_tokens: int 
             learner.step(groups, version, Path(folder) / str(version))
             clock.tick()
     tokens = sum(len(rollout.rows[0].token_ids) for group in groups for rollout in group.rollouts)
-    report("tac_rl", precision, clock, tokens)
+    report(f"tac_rl {loss}", precision, clock, tokens)
 
 
 def run_trl(model: Path, precision: str, updates: int, batch_size: int) -> None:
@@ -220,12 +221,15 @@ def main() -> None:
     parser.add_argument("--side", choices=("tac_rl", "trl"))
     parser.add_argument("--model", type=Path)
     parser.add_argument("--micro-batch-tokens", type=int)
+    parser.add_argument("--loss", default="grpo", help="of our side: grpo, sft, dpo, ...")
     parser.add_argument("--updates", type=int, default=5)
     parser.add_argument("--trl-batch-size", type=int, default=8)
     arguments = parser.parse_args()
     precisions = arguments.precision or ["bfloat16", "float32"]
     if arguments.side == "tac_rl":
-        run_ours(arguments.model, precisions[0], arguments.updates, arguments.micro_batch_tokens)
+        run_ours(
+            arguments.model, precisions[0], arguments.updates, arguments.micro_batch_tokens, arguments.loss
+        )
         return
     if arguments.side == "trl":
         run_trl(arguments.model, precisions[0], arguments.updates, arguments.trl_batch_size)
@@ -237,8 +241,8 @@ def main() -> None:
         parameters = save_model(Path(folder))
         print(json.dumps({"bench": "learner", "parameters": parameters, "rows": ROLLOUTS}), flush=True)
         for precision in precisions:
-            for side in ("tac_rl", "trl"):
-                command = [sys.executable, __file__, "--side", side, "--model", folder]
+            for side, loss in (("tac_rl", "grpo"), ("tac_rl", "sft"), ("tac_rl", "dpo"), ("trl", "grpo")):
+                command = [sys.executable, __file__, "--side", side, "--loss", loss, "--model", folder]
                 command += ["--updates", str(arguments.updates)]
                 subprocess.run(
                     [*command, "--precision", precision],

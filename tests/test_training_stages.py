@@ -111,7 +111,9 @@ def test_a_run_starts_from_the_traces_of_another_without_rollouts(staged: Path) 
     name = "warm"
     stages = "[{kind: sft, iterations: 2, from_run: staged}, {kind: dpo, iterations: 1, from_run: staged}]"
     given = arguments(staged.parent, name, stages)
-    plan = json.loads(run_door("train", *given, "--dry-run", "--json").stdout)["plan"]["stages"]
+    plan = json.loads(run_door("train", *given, "--dry-run", "--json", timeout=PATIENCE_S).stdout)["plan"][
+        "stages"
+    ]
     assert [stage["iterations"] for stage in plan] == [[1, 2], [3, 3]]
     assert 0 < plan[0]["recorded_groups"] <= 12 and plan[0]["recorded_rollouts"] >= plan[0]["recorded_groups"]
 
