@@ -111,11 +111,10 @@ def test_a_run_starts_from_the_traces_of_another_without_rollouts(staged: Path) 
     name = "warm"
     stages = "[{kind: sft, iterations: 2, from_run: staged}, {kind: dpo, iterations: 1, from_run: staged}]"
     given = arguments(staged.parent, name, stages)
-    plan = json.loads(run_door("train", *given, "--dry-run", "--json", timeout=PATIENCE_S).stdout)["plan"][
-        "stages"
-    ]
-    assert [stage["iterations"] for stage in plan] == [[1, 2], [3, 3]]
-    assert 0 < plan[0]["recorded_groups"] <= 12 and plan[0]["recorded_rollouts"] >= plan[0]["recorded_groups"]
+    shown = run_door("train", *given, "--dry-run", "--json", timeout=PATIENCE_S)
+    first, second = json.loads(shown.stdout)["plan"]["stages"]
+    assert (first["iterations"], second["iterations"]) == ([1, 2], [3, 3])
+    assert 0 < first["recorded_groups"] <= 12 and first["recorded_rollouts"] >= first["recorded_groups"]
 
     done = run_door("train", *given, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -125,9 +124,3 @@ def test_a_run_starts_from_the_traces_of_another_without_rollouts(staged: Path) 
     metrics = metrics_of(run)
     assert all(entry["grad_norm"] > 0 for entry in metrics) and metrics[2]["pairs"] > 0
     assert not (run / "rows").exists()
-
-    lost = run_door(
-        "train", *arguments(staged.parent, "lost", "[{kind: sft, iterations: 1, from_run: warm}]")
-    )
-    assert lost.returncode == 2 and "warm: holds no rows to learn from" in lost.stderr
-    assert not (staged.parent / "lost").exists()
