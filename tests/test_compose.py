@@ -98,10 +98,8 @@ def test_services_train_one_iteration_and_leave_nothing(compose: str) -> None:
     assert built.returncode == 0, built.stdout + built.stderr
     client = docker.from_env(timeout=60)
     try:
-        started = time.time()
         with get_docker_services(compose, [str(FILE)], PROJECT, "up -d", "down -v"):
-            wait_for_the_end(client)
-            assert seen_healthy(client, started) == SERVICES
+            assert watch_until_the_run_ends(client) == SERVICES
             check_hardening(client)
             check_run(client)
         assert not containers(client)
@@ -118,30 +116,22 @@ def containers(client: docker.DockerClient) -> dict[str, Any]:
     return {container.labels["com.docker.compose.service"]: container for container in found}
 
 
-def wait_for_the_end(client: docker.DockerClient) -> None:
-    """Of the trainer, which must have ended well."""
+def watch_until_the_run_ends(client: docker.DockerClient) -> set[str]:
+    """The services that Docker found healthy until the trainer ended; it must have ended well."""
+    seen: set[str] = set()
     deadline = time.monotonic() + RUN_SECONDS
-    while (trainer := containers(client)["trainer"]).status != "exited" and time.monotonic() < deadline:
-        time.sleep(1)
-    state = trainer.attrs["State"]
+    while time.monotonic() < deadline:
+        found = containers(client)
+        for name, container in found.items():
+            if container.attrs["State"].get("Health", {}).get("Status") == "healthy":
+                seen.add(name)
+        if found["trainer"].status == "exited":
+            break
+        time.sleep(0.5)
+    state = containers(client)["trainer"].attrs["State"]
     logs = {name: c.logs(tail=30).decode(errors="replace") for name, c in containers(client).items()}
     assert (state["Status"], state["ExitCode"]) == ("exited", 0), json.dumps(logs, indent=1)
-
-
-def seen_healthy(client: docker.DockerClient, since: float) -> set[str]:
-    """The services that Docker has found healthy."""
-    label = f"com.docker.compose.project={PROJECT}"
-    events = client.events(
-        since=int(since),
-        until=int(time.time()) + 1,
-        decode=True,
-        filters={"type": "container", "event": "health_status", "label": label},
-    )
-    return {
-        event["Actor"]["Attributes"]["com.docker.compose.service"]
-        for event in events
-        if event["Action"].endswith(": healthy")
-    }
+    return seen
 
 
 def check_hardening(client: docker.DockerClient) -> None:
