@@ -84,15 +84,16 @@ class PlainModel:
             digest = hashlib.blake2b(json.dumps(prompt_ids).encode(), digest_size=4).digest()
             seed = int.from_bytes(digest, "big") >> 1
         return Sampling(
-            temperature=_number(body, "temperature", 1.0, least=0.0, most=100.0),
-            top_p=_number(body, "top_p", 1.0, least=1e-6, most=1.0),
+            temperature=number_of(body, "temperature", 1.0, least=0.0, most=100.0),
+            top_p=number_of(body, "top_p", 1.0, least=1e-6, most=1.0),
             max_tokens=min(room, request.max_tokens or room),
             stop_token_ids=self.renderer.stop_token_ids,
             seed=seed,
         )
 
 
-def _number(body: Mapping[str, Any], name: str, default: float, *, least: float, most: float) -> float:
+def number_of(body: Mapping[str, Any], name: str, default: float, *, least: float, most: float) -> float:
+    """The field of a request, or `default`; `ApiError` (400) where it is no number in these bounds."""
     value = body.get(name)
     if value is None:
         return default

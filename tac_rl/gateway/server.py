@@ -1,10 +1,12 @@
 """The OpenAI-compatible server between every agent and the engine: one URL and one key per rollout.
 
     /r/<id>/v1/chat/completions    /r/<id>/v1/models    /base/v1/chat/completions    /health
+    /policy/v1/chat/completions    /policy/v1/models
 
-Colleagues and judges find the base model under `/base` (`plain_model.py`). It listens on the loopback address,
-unless it is a service of its own (`serve_part.py`). Clients get OpenAI's error format for everything, also for
-unknown paths. After `close` a rollout's URL answers 410.
+Colleagues and judges find the base model under `/base` (`plain_model.py`), code written for ART the policy's versions
+under `/policy` (`shared_policy.py`). It listens on the loopback address, unless it is a service of its own
+(`serve_part.py`). Clients get OpenAI's error format for everything, also for unknown paths. After `close` a rollout's
+URL answers 410.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from tac_rl.gateway.plain_model import PlainModel
 from tac_rl.gateway.protocol import ApiError, completion_body, models_body, parse_request
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.session import Recording, Session
+from tac_rl.gateway.shared_policy import SharedPolicy
 from tac_rl.serving.base import BASE_VERSION, Engine, Sampling
 from tac_rl.serving.endpoint import Endpoint
 
@@ -50,6 +53,7 @@ class Gateway:
         self._sessions: dict[str, Session] = {}
         self._closed: set[str] = set()
         self._base: tuple[PlainModel, Endpoint] | None = None
+        self._shared: tuple[SharedPolicy, Endpoint] | None = None
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -64,6 +68,8 @@ class Gateway:
         app.router.add_post("/r/{session}/v1/chat/completions", self._chat)
         app.router.add_get("/r/{session}/v1/models", self._models)
         app.router.add_post("/base/v1/chat/completions", self._base_chat)
+        app.router.add_post("/policy/v1/chat/completions", self._shared_chat)
+        app.router.add_get("/policy/v1/models", self._shared_models)
         app.router.add_get("/health", self._health)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await runner.setup()
@@ -140,6 +146,24 @@ class Gateway:
             self._base = model, endpoint
         return self._base[1]
 
+    def shared_policy(self, *, context_limit: int, seed: int = 0) -> tuple[SharedPolicy, Endpoint]:
+        """One endpoint for all rollouts of a caller that doesn't tell them apart; see `SharedPolicy`.
+
+        It lasts as long as the gateway. The endpoint's model is empty: names come and go by `SharedPolicy.serve`.
+        """
+        if self._runner is None:
+            raise GatewayError("the gateway is not running; call start() before shared_policy()")
+        if self._shared is None:
+            policy = SharedPolicy(
+                self._engine,
+                self._renderer,
+                context_limit=context_limit,
+                call_timeout_s=self._config.call_timeout_s,
+                seed=seed,
+            )
+            self._shared = policy, Endpoint(f"{self.url}/policy/v1", f"tac-{secrets.token_urlsafe(24)}", "")
+        return self._shared
+
     def count_tokens(self, text: str) -> int:
         """Tokens of a text for the engine's model."""
         return self._renderer.count(text)
@@ -196,6 +220,21 @@ class Gateway:
         if not accepts((endpoint.api_key,), request.headers.get("Authorization", "")):
             raise wrong_key()
         return json_answer(await model.complete(await json_of(request)))
+
+    def _shared_of(self, request: web.Request) -> SharedPolicy:
+        if self._shared is None:
+            raise ApiError(404, "this gateway serves the policy to rollouts only")
+        policy, endpoint = self._shared
+        if not accepts((endpoint.api_key,), request.headers.get("Authorization", "")):
+            raise wrong_key()
+        return policy
+
+    async def _shared_chat(self, request: web.Request) -> web.Response:
+        policy = self._shared_of(request)
+        return json_answer(await policy.complete(await json_of(request)))
+
+    async def _shared_models(self, request: web.Request) -> web.Response:
+        return json_answer(self._shared_of(request).models())
 
     async def _models(self, request: web.Request) -> web.Response:
         return json_answer(models_body([self._session_of(request).endpoint.model]))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tac_rl.agents.base import Agent, AgentLimits, AgentStep, Workplace
 from tac_rl.errors import InfrastructureError, TaskError
 from tac_rl.gateway.base import SessionDoor
-from tac_rl.gateway.recording import Recording
+from tac_rl.gateway.recording import CallRecord, Recording
 from tac_rl.learning.base import Row
 from tac_rl.office.process import Lease, Office
 from tac_rl.rollouts.outcomes import CONSEQUENCES, Outcome, outcome_of
@@ -74,6 +74,8 @@ class RolloutResult:
     """How the agent said it ended, or the error."""
     changes: tuple[str, ...] = ()
     """What the attempt changed in its company, a sentence each, where that is recorded."""
+    calls: tuple[CallRecord, ...] = ()
+    """The model calls that made `rows`."""
 
     @property
     def sampled_tokens(self) -> int:
@@ -147,6 +149,7 @@ async def run_rollout(
         outcome=outcome,
         grade=grade_found,
         rows=recording.rows if recording is not None and trainable else (),
+        calls=recording.calls if recording is not None and trainable else (),
         steps=tuple(progress.steps),
         turns=turns,
         seconds=time.perf_counter() - started,
