@@ -84,7 +84,9 @@ class SharedPolicy:
         except (EngineError, TimeoutError) as error:
             reason = str(error) or f"no completion within {self._call_timeout_s:g} s"
             raise ApiError(503, reason, code="engine_failed", kind="server_error") from error
-        return self._answer(str(name), version, request, digests[-1], prompt_ids, completion, number)
+        return self._answer(
+            str(name), version, request, digests[-1], prompt_ids, sampling, completion, number
+        )
 
     def _prompt_ids(
         self, messages: Sequence[Message], digests: Sequence[bytes], request: ChatRequest
@@ -130,6 +132,7 @@ class SharedPolicy:
         request: ChatRequest,
         digest: bytes,
         prompt_ids: list[int],
+        sampling: Sampling,
         completion: Completion,
         number: int,
     ) -> dict[str, Any]:
@@ -155,6 +158,7 @@ class SharedPolicy:
         choice["token_ids"] = list(completion.token_ids)
         choice["prompt_token_ids"] = prompt_ids
         choice["policy_version"] = version
+        choice["temperature"], choice["top_p"] = sampling.temperature, sampling.top_p
         return body
 
     def _recall(self, digest: bytes, message: Message) -> tuple[int, ...] | None:

@@ -10,6 +10,7 @@ A rollout whose harness rewrote its history has several rows: the first becomes 
 `additional_histories`. Turns that they share are choices in the first of them only, so that none is trained on twice.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -147,6 +148,11 @@ def _turn(choice: Mapping[str, Any], where: str) -> _Turn:
             f"{where}: the choice has no prompt_token_ids and token_ids, and text is never tokenised for training; "
             "sample it from this backend's endpoint (model.openai_client()), or add it as a plain message"
         )
+    for name in ("temperature", "top_p"):
+        if choice.get(name) not in (None, 1, 1.0):
+            raise LearnerError(
+                f"{where}: sampled with {name} {choice[name]}; what is trained on is sampled with {name} 1"
+            )
     if len(tokens) != len(content):
         raise LearnerError(
             f"{where}: {len(tokens)} tokens and {len(content)} log-probabilities; each needs one"
@@ -172,9 +178,24 @@ def _history(row: Row, number: int, calls: Sequence[CallRecord]) -> list[Any]:
         chain.append(by_index[parent])
     items: list[Any] = []
     for call in reversed(chain):
-        items += [dict(message) for message in call.messages]
+        items += [_openai(message) for message in call.messages]
         items.append(_choice(row, call) if call.row == number else dict(call.reply))
     return items
+
+
+def _openai(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as OpenAI has it: recorded ones have calls' arguments as chat templates want them."""
+    fields = dict(message)
+    if calls := fields.get("tool_calls"):
+        fields["tool_calls"] = [
+            {**call, "function": {**call["function"], "arguments": _text(call["function"]["arguments"])}}
+            for call in calls
+        ]
+    return fields
+
+
+def _text(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def _choice(row: Row, call: CallRecord) -> Any:
