@@ -70,6 +70,7 @@ def backend(**settings: Any) -> tac.TacBackend:
     return tac.TacBackend(learner=learner, context_limit=1024)
 
 
+@pytest.mark.timeout(400)  # engine and learner start several times
 def test_a_loop_written_for_art_trains_and_is_served_by_each_new_adapter(tmp_path: Path) -> None:
     async def first_run() -> None:
         async with backend() as ours:
@@ -92,28 +93,26 @@ def test_a_loop_written_for_art_trains_and_is_served_by_each_new_adapter(tmp_pat
                 await model.openai_client().chat.completions.create(
                     model="clerk@1", messages=[{"role": "user", "content": "."}]
                 )
-            # Another learning rate and loss: the learner goes on from the same adapter.
-            result = await ours.train(model, await gathered(model), learning_rate=2e-3, loss_fn="ppo")
-            assert (result.step, result.metrics["learning_rate"]) == (3, 2e-3)
             await model.delete_checkpoints(best_checkpoint_metric="train/reward")
 
     async def second_run() -> None:
         async with backend() as ours:
             model = new_model(tmp_path)
             await model.register(ours)
-            assert (await model.get_step(), model.get_inference_name()) == (3, "clerk@3")
+            assert (await model.get_step(), model.get_inference_name()) == (2, "clerk@2")
             groups = await gathered(model)
             for group in groups:
                 for trajectory in group.trajectories:
                     trajectory.reward = 0.7  # all the same: nothing to learn
             result = await ours.train(model, groups, learning_rate=1e-3)
-            assert (result.step, result.metrics["skipped"]) == (4, 1.0)
+            assert (result.step, result.metrics["skipped"]) == (3, 1.0)
+            # Another loss is another process, which goes on from the same adapter.
             await model.train_sft(groups[0].trajectories, art.TrainSFTConfig(learning_rate=1e-3))
-            assert await model.get_step() == 5
+            assert await model.get_step() == 4
 
     asyncio.run(first_run())
     folder = tmp_path / "office" / "models" / "clerk"
-    assert [p.name for p in sorted((folder / "checkpoints").iterdir())][-1] == "0003"
+    assert [p.name for p in sorted((folder / "checkpoints").iterdir())][-1] == "0002"
     assert json.loads((folder / "history.jsonl").read_text().splitlines()[0])["step"] == 1
     asyncio.run(second_run())
 
