@@ -24,12 +24,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults_audit import Audit, InFlight, RunFile
+from faults_audit import COMPANY_PACKAGES, Audit, InFlight, RunFile
 from faults_victims import Session, Traces
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("hr-notify-lead", "sde-close-issue", "research-shortlist", "hr-onboarding-folder")
-"""Short ones; the first two need the company."""
+PACKAGES = (*COMPANY_PACKAGES, "research-shortlist", "hr-onboarding-folder")
+"""Short ones."""
 STARTING = "trainer, while it starts"
 POLL_S = 0.1
 
@@ -42,6 +42,8 @@ class Kill:
     after: int
     delay: float
     pick: float
+    aimed: bool
+    """Whether it waits until it hits a rollout at work; else it comes at any moment, also between iterations."""
 
 
 @dataclass
@@ -69,11 +71,19 @@ class Course:
         tally.in_flight += sum(one.phase != "queued" for one in in_flight.values())
 
 
-def plan_kills(rng: random.Random, rollouts: int, each: int, kinds: tuple[str, ...]) -> list[Kill]:
-    """`each` kills of every kind, spread over the run."""
+def plan_kills(
+    rng: random.Random, rollouts: int, each: int, kinds: tuple[str, ...], aimed: float
+) -> list[Kill]:
+    """`each` kills of every kind, spread over the run; `aimed`: share of those that wait for somebody to hit."""
     return sorted(
         (
-            Kill(kind, rng.randrange(rollouts // 20, rollouts * 19 // 20), 2 * rng.random(), rng.random())
+            Kill(
+                kind,
+                after=rng.randrange(rollouts // 20, rollouts * 19 // 20),
+                delay=2 * rng.random(),
+                pick=rng.random(),
+                aimed=rng.random() < aimed,
+            )
             for kind in kinds
             for _ in range(each)
         ),
@@ -110,6 +120,15 @@ def overrides(args: argparse.Namespace, runs: Path) -> list[str]:
     ]
 
 
+def at_work(in_flight: Mapping[str, InFlight], kind: str) -> set[str]:
+    """The rollouts that a kill of this kind can hit: under way, and where it is about the office, in a company."""
+    return {
+        name
+        for name, one in in_flight.items()
+        if one.phase == "working" and one.turn > 0 and (kind != "office" or one.task in COMPANY_PACKAGES)
+    }
+
+
 @contextmanager
 def place(keep: bool) -> Iterator[Path]:
     """A folder for the run and, as TMPDIR of every process, for whatever they make; a short path, for sockets."""
@@ -135,7 +154,7 @@ class Bench:
         self.traces = Traces(folder / "t", docker=args.sandbox == "docker")
         self.audit = Audit(self.run, args.groups * args.group_size, args.rollouts, retries=3)
         kinds = ("trainer", "office", "sandbox") + (("worker",) if args.agent == "openhands" else ())
-        self.course = Course(plan_kills(self.rng, args.rollouts, args.kills, kinds))
+        self.course = Course(plan_kills(self.rng, args.rollouts, args.kills, kinds, args.aimed))
         self.deadline = time.monotonic() + 60 * args.minutes
 
     def command(self) -> list[str]:
@@ -221,7 +240,11 @@ class Bench:
     def strike(self, session: Session, kill: Kill) -> bool:
         """Kill it; False where there is none of its kind just now."""
         before = self.run.in_flight()
-        victim = session.kill(kill.kind, kill.pick, docker=self.args.sandbox == "docker", traces=self.traces)
+        targets = at_work(before, kill.kind) if kill.aimed else None
+        if targets is not None and not targets:
+            return False
+        docker = self.args.sandbox == "docker"
+        victim = session.kill(kill.kind, kill.pick, docker=docker, traces=self.traces, targets=targets)
         if victim is None:
             return False
         self.course.note(kill.kind, before)
@@ -275,6 +298,12 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, help="of each kind (default: one for each 100 rollouts)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--aimed",
+        type=float,
+        default=0.5,
+        help="share of the kills that wait until they hit a rollout at work (default: %(default)s)",
+    )
     parser.add_argument("--sandbox", choices=("docker", "bubblewrap"), default="docker")
     parser.add_argument("--agent", choices=("openhands", "toolcall"), default="openhands")
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")

@@ -16,6 +16,8 @@ from tac_rl.runs.reader import RunReader
 _GONE_S = 30.0
 """How long after a session's end what belonged to it may still be on its way out, on a busy machine."""
 _TRY = "-try"
+COMPANY_PACKAGES = ("hr-notify-lead", "sde-close-issue")
+"""Those of the run's packages that need the company."""
 
 COUNTS = "every iteration has all its rollouts, each once"
 RETRIES = "what failed by our own doing, and nothing else, was tried again"
@@ -39,6 +41,7 @@ class InFlight:
 
     phase: str
     task: str
+    turn: int
 
 
 class RunFile:
@@ -83,8 +86,8 @@ class RunFile:
 
     def in_flight(self) -> dict[str, InFlight]:
         with contextlib.suppress(sqlite3.Error):
-            found = self.rows("SELECT rollout_id, phase, task FROM in_flight")
-            return {row["rollout_id"]: InFlight(row["phase"], row["task"]) for row in found}
+            found = self.rows("SELECT rollout_id, phase, task, turn FROM in_flight")
+            return {row["rollout_id"]: InFlight(row["phase"], row["task"], row["turn"]) for row in found}
         return {}
 
     def finished(self) -> dict[int, list[dict[str, Any]]]:
@@ -147,7 +150,7 @@ class Audit:
             self._must_fail[victim] = "its container was killed"
         if kind == "office":
             for name, one in both.items():
-                company = one.task in ("hr-notify-lead", "sde-close-issue")
+                company = one.task in COMPANY_PACKAGES
                 if company and one.phase == before[name].phase == "working":
                     self._must_fail[name] = "its company was killed"
 

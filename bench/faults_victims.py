@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,18 @@ class Session:
     def kill_trainer(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
-    def kill(self, kind: str, pick: float, *, docker: bool, traces: "Traces") -> str | None:
-        """Kill one of `kind` with SIGKILL and say which it was; None where there is none."""
+    def kill(
+        self, kind: str, pick: float, *, docker: bool, traces: "Traces", targets: Collection[str] | None
+    ) -> str | None:
+        """Kill one of `kind` with SIGKILL and say which it was; None where there is none.
+
+        `targets`: of Docker's containers only those of these rollouts.
+        """
         if kind == "trainer":
             self.kill_trainer()
             return str(self.pid)
         if kind == "sandbox" and docker:
-            return traces.kill_container(self.identity, pick)
+            return traces.kill_container(self.identity, pick, targets)
         found = sorted(pid for pid in self.descendants() if _MARKS[kind] in _command(pid))
         if not found:
             return None
@@ -108,12 +114,14 @@ class Traces:
                         name = line.partition(b"/dev/shm/")[2].strip().decode(errors="replace")
                         self._shared[name.partition(" ")[0]] = session.identity
 
-    def kill_container(self, owner: str, pick: float) -> str | None:
+    def kill_container(self, owner: str, pick: float, targets: Collection[str] | None) -> str | None:
         """Kill a container of a trainer's, mostly one that is used: by Docker, or its PID 1 on the host."""
         running = [entry for entry in self._containers(owner) if entry["State"] == "running"]
         names = {entry["Names"][0].lstrip("/"): entry["Id"] for entry in running}
         used = sorted(name for name in names if not name.startswith("tac-rl-ready-"))
         choice = used if used and pick < 0.8 else sorted(names)
+        if targets is not None:
+            choice = [name for name in used if (match := _OURS.fullmatch(name)) and match[1] in targets]
         if not choice:
             return None
         name = choice[int(pick * 997) % len(choice)]

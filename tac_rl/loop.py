@@ -85,7 +85,8 @@ class TrainingLoop:
         try:
             started = time.monotonic()
             n = self.store.resume_point.iteration
-            await self.evaluate(n, final=n == 0)
+            if n == 0 or self._is_time_to_evaluate(n):  # where a kill came before it
+                await self.evaluate(n, final=n in (0, self.config.iterations))
             while n < self.config.iterations and not self._out_of_time(started):
                 n += 1
                 await self.iterate(n)

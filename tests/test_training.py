@@ -157,6 +157,8 @@ def test_a_run_killed_at_a_bad_moment_goes_on_and_leaves_nothing_behind(tmp_path
     assert [tuple(row) for row in after[: len(before)]] == [tuple(row) for row in before]
     assert [row["version"] for row in rows(run, "SELECT version FROM versions ORDER BY version")] == [1, 2, 3]
     assert len(rows(run, "SELECT * FROM rollouts WHERE split = 'train'")) == 3 * 3 * 4
+    # The resume makes no evaluation that the config doesn't ask for.
+    assert [row["iteration"] for row in rows(run, "SELECT iteration FROM evaluations")] == [0, 3]
     assert not children_mentioning(str(tmp_path))
 
 
