@@ -5,6 +5,7 @@
 #   ./setup.sh --dev      and what tests, lint and benchmarks need
 #   ./setup.sh --vllm     and vLLM (the CPU build where there is no GPU)
 #   ./setup.sh --openhands   and OpenHands, in an environment of its own (.venv-openhands; needs Python 3.12 or newer)
+#                           with --docker also its agent-server for containers (.openhands-container)
 #   ./setup.sh --docker   and Docker with what makes its base image, for sandboxes in containers (Debian and Ubuntu, as root)
 #
 # PYTHON=/path/to/python3.11+ chooses the interpreter.
@@ -18,7 +19,7 @@ for argument in "$@"; do
     --vllm) vllm=1 ;;
     --openhands) openhands=1 ;;
     --docker) docker=1 ;;
-    -h|--help) sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) echo "setup.sh: unknown option $argument (known: --dev --vllm --openhands --docker)" >&2; exit 2 ;;
   esac
 done
@@ -133,6 +134,9 @@ fi
 # 6. OpenHands.
 if [ $openhands = 1 ]; then
   .venv/bin/python -m tac_rl.agents.openhands.environment || problems+=("OpenHands' environment could not be made: agent openhands is not available")
+  if [ $docker = 1 ]; then  # For agent.openhands.placement: container.
+    .venv/bin/python -m tac_rl.agents.openhands.container.libraries || problems+=("OpenHands' agent-server could not be made: agent.openhands.placement container is not available")
+  fi
 fi
 
 say "Python $(.venv/bin/python -c 'import platform; print(platform.python_version())'), torch $(.venv/bin/python -c 'import torch; print(torch.__version__)'), bubblewrap $(bwrap --version 2>/dev/null | cut -d" " -f2 || echo missing)"

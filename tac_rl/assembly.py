@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tac_rl.agents.base import AgentStep
-from tac_rl.agents.factory import agent_maker, make_agent
+from tac_rl.agents.factory import agent_maker, equipment_of, make_agent
 from tac_rl.agents.scripted import Demonstrator
 from tac_rl.config.run import RunConfig
 from tac_rl.curriculum.sampling import Curriculum
@@ -331,6 +331,7 @@ async def _workshop(
         gateway=gateway,
         context_limit=context_limit(config) if gateway is not None else DEFAULT_CONTEXT,
         office=office,
+        equipment=equipment_of(config.agent),
         record_changes=config.office.record_changes,
     )
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from tac_rl.agents.base import Agent
 from tac_rl.agents.openai_agents import OpenAIAgentsAgent
 from tac_rl.agents.openhands.agent import OpenHandsAgent
+from tac_rl.agents.openhands.container.agent import ContainerAgent
 from tac_rl.agents.scripted import Demonstrator, NopAgent, OracleAgent, script_demonstrator
 from tac_rl.agents.toolcall import ToolCallAgent
 from tac_rl.config.agent import AgentSection
 from tac_rl.errors import ConfigError
+from tac_rl.sandboxes.base import NO_EQUIPMENT, Equipment
 
 AGENTS = ("toolcall", "openhands", "openai-agents", "oracle", "nop", "script:FILE")
 
@@ -24,7 +26,7 @@ async def agent_maker(
     An agent that holds processes is started once, serves every package, and is stopped at the end. `log`: for
     messages of such processes; `runtime_dir`: as in the section `sandbox`.
     """
-    if config.name != "openhands":
+    if config.name != "openhands" or config.openhands.placement == "container":
         yield lambda demonstrator: make_agent(config.name, config, demonstrator=demonstrator)
         return
     agent = OpenHandsAgent(config, log=log, runtime_dir=runtime_dir)
@@ -33,6 +35,13 @@ async def agent_maker(
         yield lambda demonstrator: agent
     finally:
         await agent.stop()
+
+
+def equipment_of(config: AgentSection) -> Equipment:
+    """What the configured agent needs in its sandbox."""
+    if config.name == "openhands" and config.openhands.placement == "container":
+        return ContainerAgent(config).equipment
+    return NO_EQUIPMENT
 
 
 def make_agent(
@@ -46,7 +55,8 @@ def make_agent(
     if spec == "toolcall":
         return ToolCallAgent(call_timeout_s=(config or AgentSection()).call_timeout_s)
     if spec == "openhands":
-        return OpenHandsAgent(config or AgentSection(name=spec))
+        config = config or AgentSection(name=spec)
+        return ContainerAgent(config) if config.openhands.placement == "container" else OpenHandsAgent(config)
     if spec == "openai-agents":
         return OpenAIAgentsAgent(call_timeout_s=(config or AgentSection()).call_timeout_s)
     if spec == "nop":

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from tac_rl.config.base import Section
 
+SERVER_MB, SERVER_PROCESSES = 1024, 128
+"""Least memory, and processes with threads, of a sandbox that holds an agent-server and what it runs."""
+
 
 class OpenHandsSection(Section):
     """What `agent.name: openhands` needs besides."""
@@ -14,13 +17,21 @@ class OpenHandsSection(Section):
     python: Path | None = None
     """The interpreter of an environment with openhands-sdk and openhands-tools; unset: the one that
     `./setup.sh --openhands` made."""
+    placement: Literal["worker", "container"] = "worker"
+    """`worker`: the agent is a process of ours outside, and only its tools act in the sandbox: quick, nothing of it
+    is in the model's reach. `container`: the stock arrangement, OpenHands' own agent-server with its own tools inside
+    each rollout's container; needs `sandbox.kind: docker`, `profile: full`, and half a minute for every start."""
     profile: Literal["compact", "full"] = "compact"
     """`compact`: one system sentence, a shell tool and `finish`, as the built-in agent has them, for small models.
     `full`: OpenHands' stock prompt, terminal and file editor."""
     workers: int = Field(default=1, ge=1, le=16)
     """Processes that drive the conversations, any number each; one does about 100 turns a second."""
     start_seconds: float = Field(default=180.0, gt=0)
-    """Longest wait for a worker to import OpenHands (ten seconds on an idle machine)."""
+    """Longest wait for a worker, or an agent-server in a container, to import OpenHands (ten seconds on an idle
+    machine)."""
+    libraries: Path | None = None
+    """For `placement: container`: the folder with the agent-server's libraries; unset: the one that
+    `./setup.sh --openhands --docker` made."""
 
 
 class AgentSection(Section):

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tac_rl.config.agent import AgentSection
+from tac_rl.config.agent import SERVER_MB, SERVER_PROCESSES, AgentSection
 from tac_rl.config.base import Section
 from tac_rl.config.curriculum import CurriculumSection
 from tac_rl.config.engine import EngineSection
@@ -95,6 +95,27 @@ class RunConfig(Section):
             return document | {"iterations": sum(int(s["iterations"]) for s in document["stages"])}
         except (KeyError, TypeError, ValueError):
             return document  # no stages, or malformed ones, which their own validation tells
+
+    @model_validator(mode="after")
+    def _a_container_for_the_agent(self) -> "RunConfig":
+        if self.agent.name != "openhands" or self.agent.openhands.placement != "container":
+            return self
+        if self.sandbox.kind != "docker":
+            raise ValueError(
+                "agent.openhands.placement: container needs sandbox.kind: docker, but it is "
+                f"{self.sandbox.kind}; set it to docker, or placement to worker"
+            )
+        if self.agent.openhands.profile != "full":
+            raise ValueError(
+                "agent.openhands.placement: container runs the stock agent: set agent.openhands.profile to full"
+            )
+        for name, least in (("memory_mb", SERVER_MB), ("processes", SERVER_PROCESSES)):
+            if getattr(self.sandbox, name) < least:
+                raise ValueError(
+                    f"sandbox.{name}: the agent-server of agent.openhands.placement: container counts there; "
+                    f"set it to {least} or more"
+                )
+        return self
 
     @model_validator(mode="after")
     def _stages_that_fit(self) -> "RunConfig":

@@ -17,7 +17,7 @@ from tac_rl.gateway.recording import CallRecord, Recording
 from tac_rl.learning.base import Row
 from tac_rl.office.process import Lease, Office
 from tac_rl.rollouts.outcomes import CONSEQUENCES, Outcome, outcome_of
-from tac_rl.sandboxes.base import SandboxLimits, SandboxProvider
+from tac_rl.sandboxes.base import NO_EQUIPMENT, Equipment, SandboxLimits, SandboxProvider
 from tac_rl.serving.base import Sampling
 from tac_rl.tasks.base import Grade, TaskInstance
 from tac_rl.tasks.company import connect, lease_company, make_spec
@@ -53,6 +53,8 @@ class Workshop:
     context_limit: int
     office: Office | None = None
     """None where no task needs the company's services."""
+    equipment: Equipment = NO_EQUIPMENT
+    """What the agent needs in its sandbox."""
     record_changes: bool = False
     """Whether to find out what each attempt changed in its company."""
 
@@ -191,7 +193,7 @@ async def _attempt_in(
                 workshop.sandbox_limits,
                 workshop.office if lease else None,
                 plan.instance,
-            )
+            ).equipped(workshop.equipment)
         )
     try:
         with progress.clock("sandbox"):

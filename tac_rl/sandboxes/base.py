@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 WORKSPACE = "/workspace"
@@ -47,6 +47,18 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Equipment:
+    """What an agent needs in its sandbox besides what the task and the company put there."""
+
+    mounts: tuple[Mount, ...] = ()
+    ports: tuple[int, ...] = ()
+    """Of the agent's own; `SandboxSpec.ports` says what a port is."""
+
+
+NO_EQUIPMENT = Equipment()
+
+
+@dataclass(frozen=True)
 class SandboxSpec:
     """What to start."""
 
@@ -64,6 +76,14 @@ class SandboxSpec:
     """Folder with the `Dockerfile` of the image that the sandbox needs; None: what the kind has by default."""
     network: bool = False
     """Whether it needs a network; `SandboxError` where its kind or the config allows none."""
+
+    def equipped(self, equipment: Equipment) -> "SandboxSpec":
+        """The same sandbox with an agent's equipment."""
+        return replace(
+            self,
+            read_only_mounts=(*self.read_only_mounts, *equipment.mounts),
+            ports=(*self.ports, *equipment.ports),
+        )
 
 
 class Sandbox(Protocol):

@@ -111,7 +111,7 @@ class _Attempt:
         try:
             office = workshop.office if lease else None
             sandbox = await workshop.sandboxes.start(
-                make_spec(self.name, workshop.sandbox_limits, office, instance)
+                make_spec(self.name, workshop.sandbox_limits, office, instance).equipped(workshop.equipment)
             )
             try:
                 await connect(lease, sandbox)

@@ -60,7 +60,8 @@ def make_spec(
 async def connect(lease: Lease | None, sandbox: Sandbox) -> None:
     """Let the sandbox's commands reach the company."""
     if lease is not None:
-        await lease.serve(sandbox.listeners)
+        theirs = PORTS.values()  # The others are an agent's.
+        await lease.serve({port: socket for port, socket in sandbox.listeners.items() if port in theirs})
 
 
 class Room:
