@@ -151,6 +151,7 @@ def _order(instruction: str, model: str, limits: AgentLimits, call_timeout_s: fl
         "python": libraries.PYTHON,
         "libraries": libraries.TARGET,
         "env": ENVIRONMENT,
+        "message": {"role": "user", "content": [{"type": "text", "text": instruction}], "run": True},
         "conversation": {
             "agent": {
                 "kind": "Agent",
@@ -174,7 +175,6 @@ def _order(instruction: str, model: str, limits: AgentLimits, call_timeout_s: fl
                 "system_prompt_kwargs": {"cli_mode": True},
             },
             "workspace": {"kind": "LocalWorkspace", "working_dir": WORKSPACE},
-            "initial_message": {"role": "user", "content": [{"type": "text", "text": instruction}]},
             "max_iterations": limits.max_turns,
             "autotitle": False,  # It would ask the policy.
         },

@@ -84,7 +84,8 @@ def start(seconds: float) -> dict[str, Any]:
         if not had_repository:  # The server makes one for its user interface; the task didn't ask for it.
             shutil.rmtree(f"{WORKSPACE}/.git", ignore_errors=True)
         keep({"pid": server.pid, "port": port, "conversation": conversation})
-        ask(port, "POST", f"/api/conversations/{conversation}/run")
+        # Not with the conversation: it would run at once, before its repository is gone.
+        ask(port, "POST", f"/api/conversations/{conversation}/events", order["message"])
     except urllib.error.HTTPError as error:
         said = error.read()[:500].decode("utf-8", "replace")
         return {"error": f"the agent-server answered {error.code}: {said}"}
