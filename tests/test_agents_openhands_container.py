@@ -40,7 +40,7 @@ from tac_rl.tasks.packages import load_package
 ROOT = Path(__file__).parents[1]
 FINISH = call_text("finish", {"message": "done"})
 LIMITS = SandboxLimits(memory_mb=SERVER_MB, processes=SERVER_PROCESSES)
-SERVERS = "grep -la openhands.agent_server /proc/[0-9]*/cmdline 2>/dev/null | grep -v self | wc -l"
+SERVERS = "grep -la 'openhands.agent_serve[r]' /proc/[0-9]*/cmdline 2>/dev/null | wc -l"
 TOOLS = [{"type": "function", "function": {"name": "terminal", "parameters": {"type": "object"}}}]
 
 
@@ -64,7 +64,7 @@ class Looking:
 
     def __init__(self, agent: ContainerAgent) -> None:
         self._agent = agent
-        self.servers_during = self.servers_after = ""
+        self.servers_after = ""
 
     async def work(self, instruction: str, workplace: Workplace, *rest: Any) -> AgentReport:
         report = await self._agent.work(instruction, workplace, *rest)
