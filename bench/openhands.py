@@ -174,7 +174,6 @@ async def run_placements() -> None:
                     AgentLimits(max_turns=TURNS, seconds=600),
                     lambda step, times=times: times.append(time.perf_counter()),  # type: ignore[misc]
                 )
-                ended = time.perf_counter()
                 recording = await gateway.close(session)
                 watching.cancel()
                 await sandbox.stop()
@@ -186,7 +185,6 @@ async def run_placements() -> None:
                     rows=len(recording.rows),
                     first_turn_done_s=round(times[0] - begun, 2),
                     turn_p50_ms=ms(statistics.median(turns)),
-                    end_s=round(ended - times[-1], 2),
                     container_mb=max(memory, default=0) >> 20,
                     load=round(os.getloadavg()[0], 1),
                 )
