@@ -32,6 +32,7 @@ missing=()
 if [ $dev = 1 ]; then  # What the drive is tested with; the tests say so where one is not to be had.
   command -v litmus >/dev/null || missing+=(litmus)
   command -v rclone >/dev/null || missing+=(rclone)
+  command -v cadaver >/dev/null || missing+=(cadaver)
   # With Docker, docker/compose.yaml is brought up in a test.
   docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || missing+=(docker-compose)
 fi

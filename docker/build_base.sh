@@ -96,7 +96,11 @@ tidy() {
         find "$root/$name" -mindepth 1 -delete 2> /dev/null || true
     done
     find "$root/var/cache/apt" "$root/var/lib/apt/lists" "$root/var/log" "$root/var/cache/ldconfig" -type f -delete
+    # Compiled anew, without times in it: a container's root is read-only, and Python would compile at every start.
     find "$root" -xdev -name '*.pyc' -delete
+    timeout "$make_seconds" chroot "$root" sh -c \
+        'python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3 /usr/lib/python3.*' \
+        || fail "the image's Python can't be compiled"
     rm -f "$root/etc/hostname" "$root/etc/resolv.conf" "$root/etc/machine-id" "$root/var/lib/dbus/machine-id"
     rm -f "$root/etc/dpkg/dpkg.cfg.d/build" "$root"/etc/*- "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old
 }
