@@ -7,20 +7,22 @@
 #   ./setup.sh --openhands   and OpenHands, in an environment of its own (.venv-openhands; needs Python 3.12 or newer)
 #                           with --docker also its agent-server for containers (.openhands-container)
 #   ./setup.sh --docker   and Docker with what makes its base image, for sandboxes in containers (Debian and Ubuntu, as root)
+#   ./setup.sh --qlora    and bitsandbytes, for base models in four bits
 #
 # PYTHON=/path/to/python3.11+ chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-dev=0 vllm=0 openhands=0 docker=0
+dev=0 vllm=0 openhands=0 docker=0 qlora=0
 for argument in "$@"; do
   case "$argument" in
     --dev) dev=1 ;;
     --vllm) vllm=1 ;;
     --openhands) openhands=1 ;;
     --docker) docker=1 ;;
-    -h|--help) sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
-    *) echo "setup.sh: unknown option $argument (known: --dev --vllm --openhands --docker)" >&2; exit 2 ;;
+    --qlora) qlora=1 ;;
+    -h|--help) sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    *) echo "setup.sh: unknown option $argument (known: --dev --vllm --openhands --docker --qlora)" >&2; exit 2 ;;
   esac
 done
 
@@ -138,6 +140,12 @@ if [ $openhands = 1 ]; then
   if [ $docker = 1 ]; then  # For agent.openhands.placement: container.
     .venv/bin/python -m tac_rl.agents.openhands.container.libraries || problems+=("OpenHands' agent-server could not be made: agent.openhands.placement container is not available")
   fi
+fi
+
+# 7. Four-bit base models.
+if [ $qlora = 1 ] && ! .venv/bin/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("bitsandbytes") is None)'; then
+  say "installing bitsandbytes"
+  "${pip[@]}" install --editable ".[qlora]" || problems+=("bitsandbytes could not be installed: learner.base_weights nf4 is not available")
 fi
 
 say "Python $(.venv/bin/python -c 'import platform; print(platform.python_version())'), torch $(.venv/bin/python -c 'import torch; print(torch.__version__)'), bubblewrap $(bwrap --version 2>/dev/null | cut -d" " -f2 || echo missing)"

@@ -24,6 +24,8 @@ from tac_rl.learning.process import ProcessLearner
 from tac_rl.learning.recorded import RowKeeper, planned_stages, traces_of
 from tac_rl.learning.stages import stages_of
 from tac_rl.loop import TrainingLoop
+from tac_rl.memory_plan.plan import MemoryPlan, make_plan
+from tac_rl.memory_plan.shape import read_shape
 from tac_rl.office.build import build_office
 from tac_rl.office.overlay import Overlay
 from tac_rl.office.process import Office
@@ -37,7 +39,9 @@ from tac_rl.sandboxes.base import SandboxProvider
 from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.serving.base import BASE_VERSION
 from tac_rl.serving.build import build_engine, choose_engine
+from tac_rl.serving.card import find_card, pretended_card
 from tac_rl.serving.hardware import shares_accelerator
+from tac_rl.serving.model_check import check_model_folder
 from tac_rl.serving.publishing import Publisher
 from tac_rl.serving.vllm_engine import VllmEngine
 from tac_rl.tac.packages import package_loader
@@ -65,6 +69,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
         seed=config.seed,
         temperature=config.rollouts.temperature,
         stages=stages_of(config),
+        longest_row=context_limit(config),
     )
     traces = traces_of(config, {p.name for p in heldout}, after=store.resume_point.iteration)
     async with AsyncExitStack() as stack:
@@ -185,6 +190,7 @@ def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
     """
     packages, heldout = choose_packages(config.tasks, package_loader(config))
     make_provider(config.sandbox).check()
+    check_model_folder(config.model)
     Renderer.from_path(config.model)
     check_ruler(config.rewards.ruler, own_context=context_limit(config))
     if config.gateway.socket is not None:
@@ -215,6 +221,18 @@ def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
         ],
         "run_directory": str(config.runs_dir / (config.name or "(a new name)")),
     }
+
+
+def memory_plan_of(config: RunConfig, vram_gb: float | None = None) -> MemoryPlan:
+    """What the run takes, on the card of this machine or on one of `vram_gb`; the model's weights need not be there.
+
+    Raises `ConfigError` where neither the model's folder nor its name tells its shape.
+    """
+    card = find_card() if vram_gb is None else pretended_card(vram_gb)
+    kind = config.engine.kind
+    if kind == "auto":
+        kind = "vllm" if card.kind == "cuda" else "transformers"
+    return make_plan(config, read_shape(config.model), kind, card)
 
 
 def context_limit(config: RunConfig) -> int:

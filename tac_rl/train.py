@@ -4,18 +4,19 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.console import Console
 
-from tac_rl.assembly import plan_of, training
+from tac_rl.assembly import memory_plan_of, plan_of, training
 from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
 from tac_rl.doors import add_config_arguments, run_door
 from tac_rl.errors import ConfigError
+from tac_rl.memory_plan.plan import MemoryPlan
+from tac_rl.memory_plan.table import plan_lines
 from tac_rl.monitor.progress import TrainProgress, closing_table
 from tac_rl.monitor.report import write_report
 from tac_rl.runs.reader import RunReader, find_run
@@ -30,6 +31,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where --resume looks for names")
     parser.add_argument("--dry-run", action="store_true", help="print the config and the plan, start nothing")
     parser.add_argument("--json", action="store_true", help="with --dry-run: one JSON object")
+    parser.add_argument(
+        "--vram", type=float, metavar="GB", help="with --dry-run: plan memory for a card of so many GB"
+    )
     return parser.parse_args(arguments)
 
 
@@ -42,10 +46,12 @@ def main(arguments: Sequence[str]) -> int:
     config = load_config(RunConfig, source, args.overrides)
     if args.name:
         config = config.model_copy(update={"name": args.name})
-    # What is wrong with the config is told before a run directory is made.
-    plan = plan_of(config, finished=finished_iterations(directory) if directory else 0)
+    if args.vram is not None and not (args.dry_run and args.vram > 0):
+        raise ConfigError("--vram is a number of GB above 0, and goes with --dry-run")
+    finished = finished_iterations(directory) if directory else 0
     if args.dry_run:
-        return dry_run(config, plan, as_json=args.json)
+        return dry_run(config, memory_plan_of(config, args.vram), finished=finished, as_json=args.json)
+    plan_of(config, finished=finished)  # what is wrong with the config is told before a run directory is made
     if directory:
         store = RunStore.resume(directory, iterations=config.iterations)
     else:
@@ -78,15 +84,18 @@ async def train(config: RunConfig, store: RunStore) -> int:
     return 0
 
 
-def dry_run(config: RunConfig, plan: Mapping[str, Any], *, as_json: bool) -> int:
-    """The resolved config and what would be started."""
+def dry_run(config: RunConfig, memory: MemoryPlan, *, finished: int, as_json: bool) -> int:
+    """The resolved config, the memory plan, which needs no weights, and what would be started, which does."""
     resolved = config.model_dump(mode="json")
     if as_json:
+        plan = {**plan_of(config, finished=finished), "memory": memory.document()}
         print(json.dumps({"config": resolved, "plan": plan}))
-    else:
-        print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
-        print("# What would be started")
-        print(yaml.safe_dump(dict(plan), sort_keys=False, allow_unicode=True), end="")
+        return 0
+    print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
+    print("\n".join(plan_lines(memory)), end="\n\n", flush=True)
+    plan = plan_of(config, finished=finished)
+    print("# What would be started")
+    print(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), end="")
     return 0
 
 

@@ -94,14 +94,18 @@ class LearnerSection(Section):
     """The adapter."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Autocast of matrix products. auto: bfloat16 where the processor has instructions for it."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: cuda where there is one."""
+    base_weights: Literal["auto", "float32", "bfloat16", "nf4"] = "auto"
+    """Number format of the frozen base model. auto: bfloat16 on a GPU that computes in it, else float32. nf4: four
+    bits (QLoRA, needs the extra `qlora`), a third of the memory of bfloat16."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto: cuda where there is one, else Apple's mps, else cpu."""
     threads: int = Field(default=1, ge=1)
     """Threads of torch on the CPU."""
     micro_batch_tokens: int = Field(default=2048, ge=1)
     """Tokens computed at once (shared prompts count once): bounds memory, and changes no gradient."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Recompute activations in the backward pass: less memory, about a third more time, the same gradients. auto:
+    where the memory plan says that a step wouldn't fit without."""
     start_timeout_s: float = Field(default=300.0, gt=0)
     """Limit for starting the process and loading model and adapter."""
     step_timeout_s: float = Field(default=1800.0, gt=0)

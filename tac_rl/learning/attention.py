@@ -17,12 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from tac_rl.errors import LearnerError
 
 PACKED = "tac_rl_packed"
+SCORES_BYTES = 128 << 20
+"""Scores of one row, all heads, that may exist at once where no fused kernel computes them."""
+MASK_ELEMENTS = 1 << 18
+"""Larger masks are made anew each time: keeping hundreds of them would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def packed_attention(
         )
     query_HTD, key_KTD, value_KTD = query_1HTD[0], key_1KTD[0], value_1KTD[0]
     query_HTD, key_KTD = query_HTD.to(value_KTD.dtype), key_KTD.to(value_KTD.dtype)
-    attend = _products if query_HTD.device.type == "cpu" else _fused
+    attend = _fused if query_HTD.device.type == "cuda" else _products
     # Split and not sliced: the gradient of a slice is as large as what it was cut from.
     lengths = [segment.length for segment in segments]
     queries, keys, values = (tensor.split(lengths, dim=1) for tensor in (query_HTD, key_KTD, value_KTD))
@@ -73,21 +78,47 @@ def _products(query_HSD: Tensor, key_KLD: Tensor, value_KLD: Tensor, scaling: fl
     """Two matrix products and a softmax.
 
     On the CPU this is two to three times faster than the fused kernel, whose backward pass in bfloat16 is slow;
-    and the query heads of a key head are simply more rows of its product, with nothing repeated.
+    and the query heads of a key head are simply more rows of its product, with nothing repeated. Of a long row
+    the scores are computed for some of its tokens at a time, and again in the backward pass.
     """
+    heads, length, _ = query_HSD.shape
+    total = key_KLD.shape[1]
+    at_once = max(1, SCORES_BYTES // (heads * total * query_HSD.element_size()))
+    if length <= at_once:
+        return _scored(query_HSD, key_KLD, value_KLD, scaling, total)
+    seen, outputs = total - length, []
+    for part_HSD in query_HSD.split(at_once, dim=1):
+        seen += part_HSD.shape[1]
+        outputs.append(
+            checkpoint(_scored, part_HSD, key_KLD, value_KLD, scaling, seen, use_reentrant=False)
+        )
+    return torch.cat(outputs, dim=1)
+
+
+def _scored(query_HSD: Tensor, key_KLD: Tensor, value_KLD: Tensor, scaling: float, seen: int) -> Tensor:
+    """Attention of consecutive tokens, the last of which is token `seen` - 1, to what they see."""
     heads, length, depth = query_HSD.shape
-    kinds, total, _ = key_KLD.shape
+    kinds = key_KLD.shape[0]
+    if seen < key_KLD.shape[1]:
+        key_KLD, value_KLD = key_KLD[:, :seen], value_KLD[:, :seen]
     rows = heads // kinds * length
     scores = torch.bmm((query_HSD * scaling).reshape(kinds, rows, depth), key_KLD.transpose(1, 2))
-    scores = scores.view(heads, length, total) + _causal(length, total, scores.dtype)
+    scores = scores.view(heads, length, seen) + _causal(length, seen, scores.dtype, scores.device)
     weights = scores.softmax(-1, dtype=value_KLD.dtype)
-    return torch.bmm(weights.view(kinds, rows, total), value_KLD).view(heads, length, depth)
+    return torch.bmm(weights.view(kinds, rows, seen), value_KLD).view(heads, length, depth)
 
 
-@lru_cache(maxsize=256)
-def _causal(length: int, total: int, dtype: torch.dtype) -> Tensor:
+def _causal(length: int, total: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """[length, total] to be added to scores: the last `length` of `total` tokens see themselves and all before."""
-    return torch.full((length, total), -math.inf, dtype=dtype).triu(total - length + 1)
+    make = _kept_mask if length * total <= MASK_ELEMENTS else _make_mask
+    return make(length, total, dtype, device)
+
+
+def _make_mask(length: int, total: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((length, total), -math.inf, dtype=dtype, device=device).triu(total - length + 1)
+
+
+_kept_mask = lru_cache(maxsize=256)(_make_mask)
 
 
 def _fused(query_HSD: Tensor, key_KLD: Tensor, value_KLD: Tensor, scaling: float) -> Tensor:

@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """What is added up in: float64, which Apple's GPUs don't have."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 class Sums:
     """Running sums; nothing leaves the device before it is asked for."""
 
@@ -16,7 +21,7 @@ class Sums:
     def add(self, **values: Tensor) -> None:
         """Add the sum of each tensor under its name."""
         for name, value in values.items():
-            total = value.detach().double().sum()
+            total = value.detach().to(sum_dtype(value.device)).sum()
             self.totals[name] = self.totals[name] + total if name in self.totals else total
 
     def keep_max(self, **values: Tensor) -> None:

@@ -26,14 +26,15 @@ from tac_rl.learning.adapters import (
     save_adapter,
     trainable,
 )
-from tac_rl.learning.attention import PACKED, Segment
+from tac_rl.learning.attention import Segment
 from tac_rl.learning.base import Group
 from tac_rl.learning.batching import TrainRow, minibatches, token_weights, train_rows
 from tac_rl.learning.forward import Policy
 from tac_rl.learning.identity import fingerprint
+from tac_rl.learning.loading import load_base, wants_checkpointing
 from tac_rl.learning.losses import LOSSES
 from tac_rl.learning.losses.base import Loss, Tokens
-from tac_rl.learning.metrics import Sums
+from tac_rl.learning.metrics import Sums, sum_dtype
 from tac_rl.learning.mismatch import k3, truncated_weights
 from tac_rl.learning.packing import MicroBatch, micro_batches
 from tac_rl.learning.preference import FlatTokens, settle_pairs
@@ -58,6 +59,8 @@ class LearnerPlan:
     """At which the engine samples; log-probabilities are those of that distribution."""
     stages: tuple[Stage, ...] = ()
     """Their settings take the place of `settings`; none: one stage with those, for all iterations."""
+    longest_row: int = 0
+    """Tokens of the longest row that can come (the context), from which `auto` settings plan memory."""
 
 
 def resolved_loss(settings: LearnerSection) -> Loss:
@@ -76,25 +79,21 @@ class StepLearner:
     """The learner inside its process: model, adapter and optimiser."""
 
     def __init__(self, plan: LearnerPlan) -> None:
-        from transformers import AutoModelForCausalLM
-
         settings = plan.settings
         self.plan = plan
         self.stages = plan.stages or (Stage(1, "grpo", 1, plan.iterations, settings),)
         torch.set_num_threads(settings.threads)
-        self.device = _device(settings.device)
-        self.autocast = _wants_bfloat16(settings.precision, self.device)
-        weights_dtype = torch.bfloat16 if self.autocast and self.device.type == "cuda" else torch.float32
+        loaded = load_base(plan.model_path, settings)
+        base, self.device, self.autocast = loaded.model, loaded.device, loaded.autocast
+        self.sixteen_bit = loaded.weights != "float32"
         try:
-            base = AutoModelForCausalLM.from_pretrained(
-                str(plan.model_path), dtype=weights_dtype, local_files_only=True, attn_implementation=PACKED
-            )
             self.base_fingerprint = fingerprint(plan.model_path)
-        except (OSError, ValueError) as error:
-            raise LearnerError(f"model {plan.model_path} can't be loaded: {error}") from error
-        self.model: PeftModel = create_adapter(base.to(self.device), settings.lora, plan.seed)
+        except OSError as error:
+            raise LearnerError(f"model {plan.model_path} can't be read: {error}") from error
+        self.model: PeftModel = create_adapter(base, settings.lora, plan.seed)
         self.model.train()
-        if settings.gradient_checkpointing:
+        self.checkpointing = wants_checkpointing(loaded, settings, plan.longest_row)
+        if self.checkpointing:
             base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.policy = Policy(base, plan.temperature)
         self.vocabulary = int(self.policy.output_layer.weight.shape[0])
@@ -266,7 +265,7 @@ class StepLearner:
         weights_T = torch.zeros_like(flat.engine_logprobs_T)
         slots = torch.cat([torch.arange(row.offset, row.offset + len(row.targets)) for row in rows])
         weights_T[slots] = weights.to(weights_T)
-        loss = torch.zeros((), device=self.device, dtype=torch.float64)
+        loss = torch.zeros((), device=self.device, dtype=sum_dtype(self.device))
         if flat.reference_logprobs_T is not None:
             now_T = self._logprobs(rows, flat.engine_logprobs_T)
             loss, flat = settle_pairs(rows, flat, now_T, self.settings.dpo.beta, sums)
@@ -332,7 +331,7 @@ class StepLearner:
 
     @torch.no_grad()
     def score(self, token_ids: Sequence[int]) -> list[float]:
-        """Log-probabilities of `token_ids[1:]` at temperature 1, without autocast."""
+        """Log-probabilities of `token_ids[1:]` at temperature 1, in the precision of the base weights."""
         ids = torch.tensor(token_ids)
         places = torch.arange(len(ids) - 1)
         batch = MicroBatch(
@@ -345,7 +344,8 @@ class StepLearner:
             slot_N=places,
             rows=1,
         )
-        logprobs_N, _ = Policy(self.model.get_base_model()).logprobs(batch.to(self.device))
+        with self._autocast() if self.sixteen_bit else nullcontext():
+            logprobs_N, _ = Policy(self.model.get_base_model()).logprobs(batch.to(self.device))
         return [float(value) for value in logprobs_N]
 
     def _autocast(self) -> AbstractContextManager[object]:
@@ -370,24 +370,9 @@ class StepLearner:
     def _peak_memory_mb(self) -> float:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
+        if self.device.type == "mps":
+            return torch.mps.driver_allocated_memory() / 2**20
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise LearnerError("learner.device is cuda, but torch finds none; set it to auto or cpu")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _wants_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to autocast. On the CPU bfloat16 pays only with instructions for it; without, it is much
-    slower."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _probe_ids(rows: Sequence[TrainRow], vocabulary: int) -> tuple[int, ...]:

@@ -1,0 +1,169 @@
+"""The memory plan of a run: what serving and learning take, each alone and together, beside what the card has.
+
+A plan is arithmetic over the model's `config.json` and the run's config. How far it is from what a step takes is
+measured on the CPU (bench/memory_plan.py).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tac_rl.config.run import RunConfig
+from tac_rl.memory_plan.engine import EngineMemory, engine_memory, kv_bytes_per_token
+from tac_rl.memory_plan.learner import LearnerLoad, LearnerMemory, learner_load, learner_memory
+from tac_rl.memory_plan.shape import GIB, ModelShape
+
+USABLE = 0.96
+"""Of a card's memory: the rest is the driver's, a display's, and what the allocator can't join."""
+SHARE_WITHOUT_CHECKPOINTING = 0.8
+"""As in `learning/loading.py`: above this share of what is free, `gradient_checkpointing: auto` is on."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where engine and learner compute."""
+
+    kind: str
+    """`cuda`, `mps` or `cpu`."""
+    bytes: int
+    """Its memory; the machine's for a CPU."""
+    name: str
+    bfloat16: bool = True
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes of each phase, and whether they fit."""
+
+    card: Card
+    shape: ModelShape
+    engine_kind: str
+    engine: EngineMemory
+    learner: LearnerMemory
+    load: LearnerLoad
+    context: int
+    advice: tuple[str, ...]
+
+    @property
+    def usable(self) -> int:
+        return int(self.card.bytes * USABLE)
+
+    @property
+    def together(self) -> int:
+        """Engine and learner at once: what a run takes."""
+        return self.engine.total + self.learner.total
+
+    @property
+    def in_turns(self) -> int:
+        """Where one gives its memory up while the other computes."""
+        return max(self.engine.total, self.learner.total)
+
+    @property
+    def fits(self) -> bool:
+        return self.together <= self.usable and self.engine.fits_reservation
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON, in bytes."""
+        return {
+            "card": asdict(self.card),
+            "parameters": self.shape.parameters,
+            "context": self.context,
+            "engine": {"kind": self.engine_kind, **asdict(self.engine), "total": self.engine.total},
+            "learner": {**asdict(self.learner), "total": self.learner.total, "load": asdict(self.load)},
+            "phases": {
+                "serving alone": self.engine.total,
+                "learning alone": self.learner.total,
+                "together": self.together,
+                "in turns": self.in_turns,
+            },
+            "usable": self.usable,
+            "fits": self.fits,
+            "advice": list(self.advice),
+        }
+
+
+def make_plan(config: RunConfig, shape: ModelShape, engine_kind: str, card: Card) -> MemoryPlan:
+    """The plan of a run on a card; raises nothing: what doesn't fit is told in `advice`."""
+    context = min(config.engine.max_model_len or min(shape.context, 4096), shape.context)
+    on_card = card.bytes if card.kind == "cuda" else 0
+    engine = engine_memory(
+        shape,
+        config.engine,
+        engine_kind,
+        context=context,
+        sequences=config.rollouts.concurrency,
+        rank=config.learner.lora.rank,
+        card=on_card,
+    )
+    load = _load(config, shape, card, context, int(card.bytes * USABLE) - engine.total)
+    learner = learner_memory(shape, load)
+    plan = MemoryPlan(card, shape, engine_kind, engine, learner, load, context, ())
+    return MemoryPlan(card, shape, engine_kind, engine, learner, load, context, _advice(config, plan))
+
+
+def _load(config: RunConfig, shape: ModelShape, card: Card, context: int, free: int) -> LearnerLoad:
+    settings = config.learner
+    device = card.kind if settings.device == "auto" else settings.device
+    sixteen = settings.precision == "bfloat16" or (
+        settings.precision == "auto" and device != "mps" and card.bfloat16
+    )
+    weights = settings.base_weights
+    if weights == "auto":
+        weights = "bfloat16" if sixteen and device == "cuda" else "float32"
+    checkpointing = settings.gradient_checkpointing
+
+    def load(on: bool) -> LearnerLoad:
+        return learner_load(
+            settings, context, device=device, weights=weights, autocast=sixteen, checkpointing=on
+        )
+
+    if checkpointing == "auto":
+        without = learner_memory(shape, load(False))
+        free -= without.weights
+        checkpointing = without.total - without.weights > SHARE_WITHOUT_CHECKPOINTING * max(0, free)
+    return load(checkpointing)
+
+
+def _advice(config: RunConfig, plan: MemoryPlan) -> tuple[str, ...]:
+    """What to change, the most useful first; nothing where all fits."""
+    advice: list[str] = []
+    engine, learner, load = plan.engine, plan.learner, plan.load
+    per_token = kv_bytes_per_token(plan.shape, config.engine.dtype)
+    if engine.reserved and not engine.fits_reservation:
+        need = (engine.weights + engine.lora + engine.runtime + engine.kv_cache) / plan.card.bytes
+        advice.append(
+            f"the engine's weights and one sequence's cache need a share of {need:.2f}: raise "
+            f"engine.vllm.gpu_memory_utilization (now {config.engine.vllm.gpu_memory_utilization})"
+            if need < USABLE
+            else "the engine alone doesn't fit: serve the weights in eight bits "
+            '(engine.vllm.extra_args: ["--quantization", "fp8"]), or take a smaller model'
+        )
+    if plan.together > plan.usable:
+        over = (plan.together - plan.usable) / GIB
+        advice.append(f"together they are {over:.1f} GiB over what is usable; in the order of what it costs:")
+        if not load.checkpointing:
+            advice.append("learner.gradient_checkpointing: true (a third more time)")
+        spare = engine.reserved - engine.weights - engine.lora - engine.runtime
+        if engine.reserved and spare > 4 * per_token * plan.context:
+            advice.append(
+                f"lower engine.vllm.gpu_memory_utilization: {engine.kv_cache / GIB:.1f} GiB are for the KV cache, "
+                f"one sequence of {plan.context} tokens fills {per_token * plan.context / GIB:.2f}"
+            )
+        if load.weights != "nf4" and load.device == "cuda":
+            saved = (learner.weights - learner_memory(plan.shape, _with(load, weights="nf4")).weights) / GIB
+            advice.append(f"learner.base_weights: nf4 (QLoRA) saves {saved:.1f} GiB")
+        if load.tokens > load.row:
+            advice.append(f"learner.micro_batch_tokens: {load.row} (changes no gradient, some speed)")
+        if config.engine.dtype == "float32":
+            advice.append("engine.dtype: bfloat16 halves what serving takes (raise engine.publish.tolerance)")
+        advice.append("a shorter context (engine.max_model_len), and with it shorter rows")
+        if plan.in_turns <= plan.usable:
+            advice.append("each alone would fit: two cards, or a learner and an engine that take turns")
+    if engine.kv_cache < engine.kv_cache_wanted:
+        held = engine.kv_cache // max(1, per_token * plan.context)
+        wanted = min(config.rollouts.concurrency, config.engine.max_batch)
+        advice.append(f"the KV cache holds {held} full contexts; of {wanted} at once some may have to wait")
+    return tuple(advice)
+
+
+def _with(load: LearnerLoad, **changes: Any) -> LearnerLoad:
+    return LearnerLoad(**(asdict(load) | changes))
