@@ -40,7 +40,7 @@ from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.serving.base import BASE_VERSION
 from tac_rl.serving.build import build_engine, choose_engine
 from tac_rl.serving.card import find_card, pretended_card
-from tac_rl.serving.hardware import shares_accelerator
+from tac_rl.serving.hardware import count_gpus, shares_accelerator
 from tac_rl.serving.model_check import check_model_folder
 from tac_rl.serving.publishing import Publisher
 from tac_rl.serving.vllm_engine import VllmEngine
@@ -232,7 +232,7 @@ def memory_plan_of(config: RunConfig, vram_gb: float | None = None) -> MemoryPla
     kind = config.engine.kind
     if kind == "auto":
         kind = "vllm" if card.kind == "cuda" else "transformers"
-    return make_plan(config, read_shape(config.model), kind, card)
+    return make_plan(config, read_shape(config.model), kind, card, gpus=1 if vram_gb else max(1, count_gpus()))
 
 
 def context_limit(config: RunConfig) -> int:

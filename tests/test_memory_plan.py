@@ -68,6 +68,16 @@ def test_the_laptop_config_fits_16_gb_of_memory() -> None:
     assert plan.fits, plan.advice
 
 
+def test_on_one_card_engine_and_learner_take_turns_and_the_learner_waits_with_its_weights() -> None:
+    plan = planned("qwen_2_5_7b_local", 24)
+    assert plan.turns and plan.fits
+    assert plan.learner.weights < plan.rollouts - plan.engine.total < plan.learner.total
+    apart = planned("qwen_2_5_7b_local", 24, "engine.time_sharing='off'")
+    assert not apart.fits and any("time_sharing" in line for line in apart.advice)
+    config = load_config(RunConfig, Path("configs/qwen_2_5_7b_local.yaml"), ["engine.time_sharing=auto"])
+    assert not make_plan(config, SEVEN, "vllm", pretended_card(24), gpus=2).turns
+
+
 def test_what_does_not_fit_says_what_to_change() -> None:
     plan = planned("qwen_2_5_7b_80gb", 24)
     assert not plan.fits

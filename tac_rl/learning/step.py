@@ -168,6 +168,8 @@ class StepLearner:
             skipped = self._update(rows, version, sums, grad_norms)
         self._save(rows, version, out)
         self.version = version
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # The engine may be on the same card, and wakes up now.
         seconds = time.perf_counter() - started
         inputs = sum(len(row.inputs) + 1 for row in rows)
 

@@ -60,7 +60,13 @@ class LearnerMemory:
 
     @property
     def total(self) -> int:
+        """At the peak of a step."""
         return sum(vars(self).values())
+
+    @property
+    def waiting(self) -> int:
+        """Between steps: what it computes with is given back."""
+        return self.total - self.gradients - self.activations - self.logits
 
 
 def learner_load(

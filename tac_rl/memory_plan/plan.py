@@ -4,7 +4,7 @@ A plan is arithmetic over the model's `config.json` and the run's config. How fa
 measured on the CPU (bench/memory_plan.py).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tac_rl.config.run import RunConfig
@@ -14,6 +14,8 @@ from tac_rl.memory_plan.shape import GIB, ModelShape
 
 USABLE = 0.96
 """Of a card's memory: the rest is the driver's, a display's, and what the allocator can't join."""
+ASLEEP_BYTES = int(1.5 * GIB)
+"""What a vLLM server keeps of the card while it sleeps: CUDA's context and captured graphs. An estimate."""
 SHARE_WITHOUT_CHECKPOINTING = 0.8
 """As in `learning/loading.py`: above this share of what is free, `gradient_checkpointing: auto` is on."""
 
@@ -41,6 +43,8 @@ class MemoryPlan:
     learner: LearnerMemory
     load: LearnerLoad
     context: int
+    turns: bool
+    """Whether engine and learner take turns on the card (`engine.time_sharing`)."""
     advice: tuple[str, ...]
 
     @property
@@ -49,17 +53,26 @@ class MemoryPlan:
 
     @property
     def together(self) -> int:
-        """Engine and learner at once: what a run takes."""
+        """Engine and learner at work at once."""
         return self.engine.total + self.learner.total
 
     @property
-    def in_turns(self) -> int:
-        """Where one gives its memory up while the other computes."""
-        return max(self.engine.total, self.learner.total)
+    def rollouts(self) -> int:
+        """While rollouts run: the learner waits with its weights and its optimiser."""
+        return self.engine.total + self.learner.waiting
+
+    @property
+    def step(self) -> int:
+        """While the learner steps: the engine sleeps, or keeps all that it has."""
+        return self.learner.total + (ASLEEP_BYTES if self.turns else self.engine.total)
+
+    @property
+    def peak(self) -> int:
+        return max(self.rollouts, self.step)
 
     @property
     def fits(self) -> bool:
-        return self.together <= self.usable and self.engine.fits_reservation
+        return self.peak <= self.usable and self.engine.fits_reservation
 
     def document(self) -> dict[str, Any]:
         """As plain JSON, in bytes."""
@@ -72,17 +85,21 @@ class MemoryPlan:
             "phases": {
                 "serving alone": self.engine.total,
                 "learning alone": self.learner.total,
-                "together": self.together,
-                "in turns": self.in_turns,
+                "both at work": self.together,
+                "rollouts": self.rollouts,
+                "learner step": self.step,
             },
+            "takes_turns": self.turns,
             "usable": self.usable,
             "fits": self.fits,
             "advice": list(self.advice),
         }
 
 
-def make_plan(config: RunConfig, shape: ModelShape, engine_kind: str, card: Card) -> MemoryPlan:
-    """The plan of a run on a card; raises nothing: what doesn't fit is told in `advice`."""
+def make_plan(
+    config: RunConfig, shape: ModelShape, engine_kind: str, card: Card, gpus: int = 1
+) -> MemoryPlan:
+    """The plan of a run on the first of `gpus` cards; raises nothing: what doesn't fit is told in `advice`."""
     context = min(config.engine.max_model_len or min(shape.context, 4096), shape.context)
     on_card = card.bytes if card.kind == "cuda" else 0
     engine = engine_memory(
@@ -94,10 +111,20 @@ def make_plan(config: RunConfig, shape: ModelShape, engine_kind: str, card: Card
         rank=config.learner.lora.rank,
         card=on_card,
     )
-    load = _load(config, shape, card, context, int(card.bytes * USABLE) - engine.total)
+    turns = takes_turns(config, engine_kind, card, gpus)
+    beside = ASLEEP_BYTES if turns else engine.total
+    load = _load(config, shape, card, context, int(card.bytes * USABLE) - beside)
     learner = learner_memory(shape, load)
-    plan = MemoryPlan(card, shape, engine_kind, engine, learner, load, context, ())
-    return MemoryPlan(card, shape, engine_kind, engine, learner, load, context, _advice(config, plan))
+    plan = MemoryPlan(card, shape, engine_kind, engine, learner, load, context, turns, ())
+    return replace(plan, advice=_advice(config, plan))
+
+
+def takes_turns(config: RunConfig, engine_kind: str, card: Card, gpus: int) -> bool:
+    """As `serving/hardware.py` decides, for a machine with `gpus` such cards."""
+    if engine_kind != "vllm":
+        return False
+    wanted = config.engine.time_sharing
+    return wanted == "on" or (wanted == "auto" and card.kind == "cuda" and gpus == 1)
 
 
 def _load(config: RunConfig, shape: ModelShape, card: Card, context: int, free: int) -> LearnerLoad:
@@ -137,33 +164,29 @@ def _advice(config: RunConfig, plan: MemoryPlan) -> tuple[str, ...]:
             else "the engine alone doesn't fit: serve the weights in eight bits "
             '(engine.vllm.extra_args: ["--quantization", "fp8"]), or take a smaller model'
         )
-    if plan.together > plan.usable:
-        over = (plan.together - plan.usable) / GIB
-        advice.append(f"together they are {over:.1f} GiB over what is usable; in the order of what it costs:")
+    if plan.peak > plan.usable:
+        phase = "while rollouts run" if plan.rollouts >= plan.step else "while the learner steps"
+        advice.append(f"{phase} it is {(plan.peak - plan.usable) / GIB:.1f} GiB too much; the cheapest change first:")
+        if not plan.turns and plan.engine_kind == "vllm" and plan.rollouts <= plan.usable:
+            advice.append('engine.time_sharing: "on" (the engine sleeps while the learner steps)')
         if not load.checkpointing:
             advice.append("learner.gradient_checkpointing: true (a third more time)")
         spare = engine.reserved - engine.weights - engine.lora - engine.runtime
-        if engine.reserved and spare > 4 * per_token * plan.context:
+        if engine.reserved and spare > 2 * per_token * plan.context:
             advice.append(
                 f"lower engine.vllm.gpu_memory_utilization: {engine.kv_cache / GIB:.1f} GiB are for the KV cache, "
                 f"one sequence of {plan.context} tokens fills {per_token * plan.context / GIB:.2f}"
             )
         if load.weights != "nf4" and load.device == "cuda":
-            saved = (learner.weights - learner_memory(plan.shape, _with(load, weights="nf4")).weights) / GIB
+            saved = (learner.weights - learner_memory(plan.shape, replace(load, weights="nf4")).weights) / GIB
             advice.append(f"learner.base_weights: nf4 (QLoRA) saves {saved:.1f} GiB")
         if load.tokens > load.row:
             advice.append(f"learner.micro_batch_tokens: {load.row} (changes no gradient, some speed)")
         if config.engine.dtype == "float32":
             advice.append("engine.dtype: bfloat16 halves what serving takes (raise engine.publish.tolerance)")
-        advice.append("a shorter context (engine.max_model_len), and with it shorter rows")
-        if plan.in_turns <= plan.usable:
-            advice.append("each alone would fit: two cards, or a learner and an engine that take turns")
+        advice.append("a shorter context (engine.max_model_len), and with it shorter rows; or a smaller model")
     if engine.kv_cache < engine.kv_cache_wanted:
         held = engine.kv_cache // max(1, per_token * plan.context)
         wanted = min(config.rollouts.concurrency, config.engine.max_batch)
         advice.append(f"the KV cache holds {held} full contexts; of {wanted} at once some may have to wait")
     return tuple(advice)
-
-
-def _with(load: LearnerLoad, **changes: Any) -> LearnerLoad:
-    return LearnerLoad(**(asdict(load) | changes))

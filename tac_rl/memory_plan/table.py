@@ -33,11 +33,13 @@ def plan_lines(plan: MemoryPlan) -> list[str]:
         lines.append(f"  {label:14}" + "".join(f"{'' if v is None else _gib(v):>9}" for v in values))
     lines += [
         f"  {'alone':14}{_gib(engine.total):>9}{_gib(plan.learner.total):>9}",
-        f"  both at once {_gib(plan.together)}, one after the other {_gib(plan.in_turns)}: "
-        + ("fits" if plan.fits else "DOES NOT FIT"),
+        "",
+        f"  while rollouts run {_gib(plan.rollouts)}, while the learner steps {_gib(plan.step)}"
+        + (" (the engine asleep)" if plan.turns else ""),
+        f"  of {_gib(plan.usable)} usable: " + ("fits" if plan.fits else "DOES NOT FIT"),
     ]
     if engine.reserved:
-        lines.append(f"  (the engine takes its whole reservation of {_gib(engine.reserved)}; cache fills what is left)")
+        lines.append(f"  (the KV cache fills what is left of the engine's reservation of {_gib(engine.reserved)})")
     lines += [f"  - {line}" for line in plan.advice]
     return lines
 
