@@ -14,6 +14,7 @@ COMMANDS = {
     "export": ("tac_rl.export", "write an adapter with its model card, or merged weights"),
     "monitor": ("tac_rl.monitor.cli", "watch a run: python tac_rl/monitor.py"),
     "serve-part": ("tac_rl.serve_part", "run one part as a service: python tac_rl/serve_part.py"),
+    "validate": ("tac_rl.validation.cli", "what this machine can run: python validate_gpu.py"),
     "warmstart": ("tac_rl.warmstart", "rebuild the tiny policy: python tac_rl/warmstart.py"),
     "office": ("tac_rl.office.cli", "serve a company, import one, list snapshots: python -m tac_rl.office"),
     "sandbox": ("tac_rl.sandboxes.cli", "prove the isolation, remove leftovers: python -m tac_rl.sandboxes"),

@@ -12,8 +12,9 @@ from learning_fixtures import save_tiny_qwen2
 from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
 from tac_rl.errors import ConfigError
+from tac_rl.memory_plan.card import Card
 from tac_rl.memory_plan.learner import LearnerLoad, learner_memory, weight_bytes
-from tac_rl.memory_plan.plan import Card, MemoryPlan, make_plan
+from tac_rl.memory_plan.plan import MemoryPlan, make_plan
 from tac_rl.memory_plan.shape import GIB, KNOWN, known_shape, read_shape, shape_of
 from tac_rl.memory_plan.table import plan_lines
 from tac_rl.serving.card import pretended_card

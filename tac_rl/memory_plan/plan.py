@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tac_rl.config.run import RunConfig
+from tac_rl.memory_plan.card import Card
 from tac_rl.memory_plan.engine import EngineMemory, engine_memory, kv_bytes_per_token
 from tac_rl.memory_plan.learner import LearnerLoad, LearnerMemory, learner_load, learner_memory
 from tac_rl.memory_plan.shape import GIB, ModelShape
@@ -18,18 +19,6 @@ ASLEEP_BYTES = int(1.5 * GIB)
 """What a vLLM server keeps of the card while it sleeps: CUDA's context and captured graphs. An estimate."""
 SHARE_WITHOUT_CHECKPOINTING = 0.8
 """As in `learning/loading.py`: above this share of what is free, `gradient_checkpointing: auto` is on."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """Where engine and learner compute."""
-
-    kind: str
-    """`cuda`, `mps` or `cpu`."""
-    bytes: int
-    """Its memory; the machine's for a CPU."""
-    name: str
-    bfloat16: bool = True
 
 
 @dataclass(frozen=True)

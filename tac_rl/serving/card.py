@@ -1,4 +1,4 @@
-"""The card of this machine: what nvidia-smi says, or the CPU and its memory. Imports no torch."""
+"""The card of this machine: what nvidia-smi says, or the CPU and its memory. Imports only the standard library."""
 
 import csv
 import os
@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tac_rl.memory_plan.plan import Card
+from tac_rl.memory_plan.card import Card
 
 LOOK_SECONDS = 30
 QUERY = ("index", "name", "memory.total", "memory.used", "driver_version", "compute_cap")
