@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "agents": [[]],
     "engine": [[]],
     "learner": [[]],
+    "memory_plan": [[]],
     "ruler": [[], ["--bad-share", "0.5"]],
     "runs": [[]],
     "tasks": [[]],
