@@ -126,7 +126,7 @@ def _planned(file: Path, card: Card, gpus: int) -> "tuple[RunConfig, MemoryPlan]
         config = config.model_copy(update={"model": _shown(ROOT / config.model)})
     kind = config.engine.kind
     if kind == "auto":
-        kind = "vllm" if card.kind == "cuda" and config.learner.base_weights != "float32" else "transformers"
+        kind = "vllm" if card.kind == "cuda" and card.bfloat16 else "transformers"
     return config, make_plan(config, read_shape(config.model), kind, card, max(1, gpus))
 
 

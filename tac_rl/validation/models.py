@@ -24,7 +24,7 @@ def adapter_line(adapter: Path, model: Path) -> Line:
     from tac_rl.errors import TacRlError
 
     try:
-        from tac_rl.learning.adapters import fingerprint
+        from tac_rl.learning.identity import fingerprint
         from tac_rl.serving.adapters import check_adapter
         from tac_rl.serving.model_folder import linear_shapes
 
