@@ -75,7 +75,7 @@ def groups_of(shape: ModelShape, tokens: int) -> list[Group]:
     rollouts = []
     for number in range(2):
         ids = torch.randint(0, shape.vocabulary, (tokens,), generator=generator).tolist()
-        sampled = tuple(place % 256 >= 128 for place in range(tokens))
+        sampled = tuple(place % 64 >= 32 for place in range(tokens))
         logprobs = tuple(-10.0 if flag else 0.0 for flag in sampled)
         rollouts.append(
             GradedRollout(str(number), float(number), (Row(str(number), tuple(ids), sampled, logprobs, 0),))
