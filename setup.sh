@@ -21,7 +21,7 @@ for argument in "$@"; do
     --openhands) openhands=1 ;;
     --docker) docker=1 ;;
     --qlora) qlora=1 ;;
-    -h|--help) sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) echo "setup.sh: unknown option $argument (known: --dev --vllm --openhands --docker --qlora)" >&2; exit 2 ;;
   esac
 done
