@@ -21,6 +21,7 @@ from tac_rl.gateway.protocol import (
     completion_body,
     parse_request,
     reply_message,
+    room_for_reply,
 )
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.toolcalls import Reply, parse_reply
@@ -66,19 +67,11 @@ class PlainModel:
 
     def _prompt_ids(self, request: ChatRequest) -> list[int]:
         messages = [normalise(raw, index) for index, raw in enumerate(request.messages)]
-        prompt_ids = self.renderer.prompt_ids(messages, request.tools)
-        if len(prompt_ids) >= self.context_limit:
-            raise ApiError.invalid(
-                f"the prompt has {len(prompt_ids)} tokens; the context holds {self.context_limit}, "
-                "and the reply needs at least one",
-                "messages",
-                "context_length_exceeded",
-            )
-        return prompt_ids
+        return self.renderer.prompt_ids(messages, request.tools)
 
     def _sampling(self, body: Mapping[str, Any], request: ChatRequest, prompt_ids: list[int]) -> Sampling:
         """As the request asks. Without a seed of its own, the same request gets the same answer all the same."""
-        room = self.context_limit - len(prompt_ids)
+        room = room_for_reply(prompt_ids, self.context_limit)
         seed = body.get("seed")
         if not isinstance(seed, int):
             digest = hashlib.blake2b(json.dumps(prompt_ids).encode(), digest_size=4).digest()

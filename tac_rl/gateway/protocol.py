@@ -90,6 +90,19 @@ def _unreadable_as_calls(wanted: Any) -> bool:
     raise ApiError.invalid(f"unreadable_calls is {wanted!r}; use 'text' or 'calls'", "unreadable_calls")
 
 
+def room_for_reply(prompt_ids: Sequence[int], context_limit: int) -> int:
+    """Tokens that a reply may have; `ApiError` (400) where the prompt leaves none."""
+    room = context_limit - len(prompt_ids)
+    if room < 1:
+        raise ApiError.invalid(
+            f"the prompt has {len(prompt_ids)} tokens; the context holds {context_limit}, "
+            "and the reply needs at least one",
+            "messages",
+            "context_length_exceeded",
+        )
+    return room
+
+
 def _refuse_unsupported(body: Mapping[str, Any]) -> None:
     if body.get("stream"):
         raise ApiError.invalid(

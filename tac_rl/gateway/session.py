@@ -12,7 +12,7 @@ from dataclasses import replace
 from tac_rl.errors import EngineError
 from tac_rl.gateway.keys import accepts
 from tac_rl.gateway.messages import extend_digest, history_digests, is_object, normalise, with_calls
-from tac_rl.gateway.protocol import ApiError, ChatRequest, reply_message
+from tac_rl.gateway.protocol import ApiError, ChatRequest, reply_message, room_for_reply
 from tac_rl.gateway.recording import Call, CallRecord, Recording, record
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.toolcalls import Reply, parse_reply
@@ -138,14 +138,7 @@ class Session:
         )
         prompt_ids = call.prompt_ids()
         call.seed = _seed_of(self._sampling.seed, prompt_ids)
-        room = self._context_limit - len(prompt_ids)
-        if room < 1:
-            raise ApiError.invalid(
-                f"the prompt has {len(prompt_ids)} tokens; the context holds {self._context_limit}, "
-                "and the reply needs at least one",
-                "messages",
-                "context_length_exceeded",
-            )
+        room = room_for_reply(prompt_ids, self._context_limit)
         sampling = replace(
             self._sampling,
             max_tokens=min(room, self._sampling.max_tokens, request.max_tokens or room),

@@ -23,6 +23,7 @@ from tac_rl.gateway.protocol import (
     models_body,
     parse_request,
     reply_message,
+    room_for_reply,
 )
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.toolcalls import Reply, parse_reply
@@ -100,19 +101,12 @@ class SharedPolicy:
                 break
         if prompt_ids is None:
             prompt_ids = self._renderer.prompt_ids(messages, request.tools)
-        if len(prompt_ids) >= self._context_limit:
-            raise ApiError.invalid(
-                f"the prompt has {len(prompt_ids)} tokens; the context holds {self._context_limit}, "
-                "and the reply needs at least one",
-                "messages",
-                "context_length_exceeded",
-            )
         return prompt_ids
 
     def _sampling(
         self, body: Mapping[str, Any], request: ChatRequest, prompt_ids: list[int], number: int
     ) -> Sampling:
-        room = self._context_limit - len(prompt_ids)
+        room = room_for_reply(prompt_ids, self._context_limit)
         seed = body.get("seed")
         if not isinstance(seed, int):
             digest = hashlib.blake2b(f"{self._seed}/{number}".encode(), digest_size=4).digest()

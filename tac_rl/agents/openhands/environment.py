@@ -47,14 +47,15 @@ def make(folder: Path, say: Callable[[str], None]) -> None:
     python = find_newer_python()
     say(f"creating {folder} with {python}")
     shutil.rmtree(folder, ignore_errors=True)
-    _run([python, "-m", "venv", str(folder)], "make the environment")
+    run_install([python, "-m", "venv", str(folder)], "make the environment")
     say("installing OpenHands (half a gigabyte)")
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    _run([*pip, *REQUIREMENTS], "install OpenHands")
+    run_install([*pip, *REQUIREMENTS], "install OpenHands")
     stamp.write_text(wanted)
 
 
-def _run(command: list[str], purpose: str) -> None:
+def run_install(command: list[str], purpose: str) -> None:
+    """Run a step of an installation; `ConfigError` says what could not be done, and why."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_SECONDS

@@ -7,7 +7,6 @@ made in a container of the default image.
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any
 
 from tac_rl.agents.openhands.environment import REQUIREMENTS as SDK
 from tac_rl.agents.openhands.environment import default_folder as sdk_folder
-from tac_rl.agents.openhands.environment import find_python
+from tac_rl.agents.openhands.environment import find_python, run_install
 from tac_rl.config.sandbox import DockerSection
 from tac_rl.errors import ConfigError, SandboxError
 from tac_rl.sandboxes.docker.daemon import Daemon
@@ -68,11 +67,11 @@ def make(folder: Path, say: Callable[[str], None]) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     with tempfile.TemporaryDirectory() as tools:
         pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        _run([*pip, "--target", tools, _UV], "install uv")
+        run_install([*pip, "--target", tools, _UV], "install uv")
         uv = [f"{tools}/bin/uv", "pip", "install", "--quiet", "--no-config", "--python", python]
         target = ["--target", str(fresh), "--python-version", PYTHON]
         platform = ["--python-platform", f"{machine()}-{_LIBC}"]
-        _run([*uv, *target, *platform, *REQUIREMENTS], "install the agent-server")
+        run_install([*uv, *target, *platform, *REQUIREMENTS], "install the agent-server")
     say("compiling it in a container")
     compile_in_container(fresh)
     (fresh / _STAMP).write_text(wanted)
@@ -126,19 +125,6 @@ def compile_in_container(folder: Path) -> None:
         daemon.close()
     if status != 0:
         raise ConfigError(f"could not compile the agent-server (exit status {status}): {said.strip()[-800:]}")
-
-
-def _run(command: list[str], purpose: str) -> None:
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"could not {purpose}: {error}") from error
-    if done.returncode != 0:
-        raise ConfigError(
-            f"could not {purpose} (exit status {done.returncode}): {done.stderr.strip()[-800:]}"
-        )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ _MOST_WRITTEN = 700_000
 _LISTING_BYTES = 200_000
 # The exit status that the next command sees as $? is kept.
 _WHERE = '(s=$?; pwd; command -v python || echo; exit "$s")'
-_NOTHING_RUNS = "ERROR: No command is running. Commands end at their time limit, and the shell is then a new one."
+_NOTHING_RUNS = (
+    "ERROR: No command is running. Commands end at their time limit, and the shell is then a new one."
+)
 
 
 class _Terminal(ToolExecutor[TerminalAction, TerminalObservation]):
