@@ -137,8 +137,12 @@ fi
 # 6. OpenHands.
 if [ $openhands = 1 ]; then
   .venv/bin/python -m tac_rl.agents.openhands.environment || problems+=("OpenHands' environment could not be made: agent openhands is not available")
-  if [ $docker = 1 ]; then  # For agent.openhands.placement: container.
-    .venv/bin/python -m tac_rl.agents.openhands.container.libraries || problems+=("OpenHands' agent-server could not be made: agent.openhands.placement container is not available")
+  if [ $docker = 1 ]; then  # For agent.openhands.placement: container. It is compiled in a container.
+    if timeout 20 docker version >/dev/null 2>&1; then
+      .venv/bin/python -m tac_rl.agents.openhands.container.libraries || problems+=("OpenHands' agent-server could not be made: agent.openhands.placement container is not available")
+    else
+      say "no Docker daemon answers: agent.openhands.placement container is not available (start one and run this again)"
+    fi
   fi
 fi
 
