@@ -15,6 +15,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from tac_rl.config.office import ColleaguesSection
 from tac_rl.errors import OfficeError, TacRlError
 from tac_rl.office import wire
@@ -118,7 +120,7 @@ def main(arguments: list[str]) -> None:
     root = Path(settings["snapshots"]) if settings["snapshots"] else None
     store = TenantStore(Path(settings["folder"]), Snapshots(root))
     server = OfficeServer(store, ColleaguesSection.model_validate(settings["colleagues"]))
-    asyncio.run(_answer_all(stream, server))
+    uvloop.run(_answer_all(stream, server))
     os._exit(0)
 
 

@@ -51,7 +51,8 @@ class Records:
     def __init__(self, before: Path, after: Path) -> None:
         self._db = sqlite3.connect(":memory:", uri=True)
         for side, folder in (("before", before), ("after", after)):
-            uri = f"{(folder / DATABASE).resolve().as_uri()}?mode=ro"
+            # The tenant's own connection holds the lock, and is this thread's: nothing changes meanwhile.
+            uri = f"{(folder / DATABASE).resolve().as_uri()}?immutable=1"
             self._db.execute(f"ATTACH DATABASE ? AS {side}", (uri,))
         self._context: Context = {}
 
