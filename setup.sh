@@ -50,9 +50,9 @@ if [ $docker = 1 ]; then
     say "Docker is not installed (that needs root, on Debian or Ubuntu): sandbox.kind docker is not available"
   fi
 fi
+as_root=()
+[ "$(id -u)" = 0 ] || as_root=(sudo -n)
 if [ ${#missing[@]} -gt 0 ]; then
-  as_root=()
-  [ "$(id -u)" = 0 ] || as_root=(sudo -n)
   install=()
   if command -v apt-get >/dev/null; then
     say "refreshing the package list (apt-get update)"
@@ -69,6 +69,13 @@ if [ ${#missing[@]} -gt 0 ]; then
   else
     problems+=("no known package manager here: install ${missing[*]} by hand")
   fi
+fi
+# What OpenHands' browser tools are tested with. Debian has it; where it is not to be had, any Chromium of yours will do.
+if [ $dev = 1 ] && command -v apt-get >/dev/null \
+  && [ -z "$(command -v chromium-headless-shell chromium google-chrome google-chrome-stable)" ]; then
+  say "installing chromium-headless-shell"
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium-headless-shell \
+    >/dev/null || say "could not install chromium-headless-shell: tests of the browser tools will say so"
 fi
 # Newer releases have Docker's client in a package of its own.
 if [ $docker = 1 ] && [ "$(id -u)" = 0 ] && command -v dockerd >/dev/null && ! command -v docker >/dev/null; then

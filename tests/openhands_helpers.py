@@ -16,7 +16,7 @@ from tac_rl.agents.openhands.environment import default_folder
 from tac_rl.config.agent import AgentSection, OpenHandsSection
 from tac_rl.gateway.server import Gateway
 from tac_rl.gateway.session import Recording, Session
-from tac_rl.sandboxes.base import SandboxLimits, SandboxSpec
+from tac_rl.sandboxes.base import Mount, SandboxLimits, SandboxSpec
 from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
 from tac_rl.serving.base import Sampling
 
@@ -64,6 +64,8 @@ class Workshop:
         before: Before | None = None,
         watch: Callable[[AgentStep], None] | None = None,
         sandbox_limits: SandboxLimits | None = None,
+        mounts: tuple[Mount, ...] = (),
+        ports: tuple[int, ...] = (),
         instruction: str = "Do it.",
         tokenizer: Any = None,
         **options: Any,
@@ -71,9 +73,10 @@ class Workshop:
         engine = ScriptedEngine(tokenizer or tiny_tokenizer(), script)
         steps: list[AgentStep] = []
         self._number += 1
-        sandbox = await self._provider.start(
-            SandboxSpec(f"test-{self._number}", sandbox_limits or SandboxLimits())
+        spec = SandboxSpec(
+            f"test-{self._number}", sandbox_limits or SandboxLimits(), read_only_mounts=mounts, ports=ports
         )
+        sandbox = await self._provider.start(spec)
 
         def note(step: AgentStep) -> None:
             steps.append(step)

@@ -330,5 +330,5 @@ def test_plain_text_ends_as_it_does_outside() -> None:
     ours.turns = 2
     assert _report({"status": "finished"}, ours, AgentLimits()) == AgentReport(Ending.FINISHED, 2, NO_CALL)
     assert _report({"status": "error"}, ours, AgentLimits(max_turns=2)).ending is Ending.OUT_OF_TURNS
-    assert _report({"status": "stuck"}, ours, AgentLimits()).ending is Ending.AGENT_FAILED
+    assert _report({"status": "stuck"}, ours, AgentLimits()).ending is Ending.STUCK
     assert _report({"status": ["?"]}, ours, AgentLimits()).ending is Ending.AGENT_FAILED

@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_helpers import chromiums
 from gateway_fakes import ScriptedEngine, call_text, cut, opened, qwen_style_tokenizer, tiny_tokenizer
+from office_helpers import ServedOffice, served_office
 from openhands_helpers import Attempt, Workshop, openhands_python, workshop
 
 from tac_rl.agents.base import AgentLimits, Ending
 from tac_rl.agents.calls import NO_CALL
-from tac_rl.gateway.session import Recording
+from tac_rl.agents.factory import equipment_of
+from tac_rl.agents.openhands import browser as browsers
+from tac_rl.config.agent import AgentSection, OpenHandsSection
+from tac_rl.errors import AgentWorkerError
+from tac_rl.gateway.session import Recording, Session
+from tac_rl.office.base import PORTS, ServiceName
+from tac_rl.office.doors import Applications
+from tac_rl.sandboxes.base import Mount, Sandbox, SandboxLimits, SandboxSpec
+from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
 
 FINISH = call_text("finish", {"message": "done"})
 
@@ -163,7 +173,7 @@ def test_endings_are_told_apart(shop: Workshop) -> None:
     assert ending(*["<tool_call>"] * 9)[1].startswith("3 malformed calls in a row")
     assert ending(*[""] * 9)[1] == "3 malformed calls in a row, the last: the reply is empty"
     stuck = ending(*[terminal("echo same")] * 12)
-    assert stuck[0] is Ending.AGENT_FAILED and stuck[1].startswith("stuck")
+    assert stuck == (Ending.STUCK, "OpenHands saw it repeat itself")
     assert ending(*[terminal("seq 1 3000")] * 9, context_limit=40_000)[0] is Ending.OUT_OF_CONTEXT
 
 
@@ -219,3 +229,144 @@ def test_titles_reach_no_training_row_also_from_a_stock_openhands(tmp_path: Path
     (row,) = recording.rows
     assert row.token_ids == engine.prompts[2] + engine.completions[2]
     assert sum(row.sampled) == len(engine.completions[1]) + len(engine.completions[2])
+
+
+# With a browser
+
+
+BROWSER_TOOLS = (
+    *(
+        "navigate",
+        "click",
+        "get_state",
+        "get_content",
+        "type",
+        "scroll",
+        "go_back",
+        "list_tabs",
+        "switch_tab",
+    ),
+    *("close_tab", "get_storage", "set_storage", "start_recording", "stop_recording"),
+)
+
+
+def tool(name: str, **arguments: Any) -> str:
+    return call_text(f"browser_{name}", arguments)
+
+
+def in_the_office(shop: Workshop, office: ServedOffice, *script: Any, **options: Any) -> Attempt:
+    """An attempt whose sandbox reaches the office at the addresses that TAC's tasks use."""
+    doors = Applications(list(ServiceName)).open(office.tenant)
+
+    def call(work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, office.loop).result(30)
+
+    async def open_doors(engine: ScriptedEngine, session: Session, sandbox: Sandbox) -> None:
+        for service, port in PORTS.items():
+            call(doors.serve(service, sandbox.listeners[port].dup()))
+
+    try:
+        return shop.attempt(*script, before=open_doors, ports=(*PORTS.values(), browsers.PORT), **options)
+    finally:
+        call(doors.close())
+
+
+OVERLAY = {
+    "chat": {"channels": [{"name": "dev", "topic": "Code", "members": ["alex_turner"]}]},
+}
+
+
+def test_openhands_works_in_the_office_with_a_browser(shop: Workshop, tmp_path: Path) -> None:
+    chromiums()
+    chat = "http://the-agent-company.com:3000"
+    with served_office(tmp_path, OVERLAY, services=[ServiceName.CHAT]) as office:
+        done = in_the_office(
+            *(shop, office),
+            tool("navigate", url=chat),
+            tool("get_state"),
+            tool("type", index=1, text="theagentcompany"),
+            tool("type", index=2, text="theagentcompany"),
+            tool("click", index=3),
+            tool("navigate", url=f"{chat}/channel/dev"),
+            tool("get_state", include_screenshot=True),
+            tool("type", index=13, text="Hello from a browser"),
+            tool("click", index=14),
+            tool("get_content"),
+            tool("click", index=4711),
+            tool("start_recording"),
+            FINISH,
+            limits=AgentLimits(max_turns=20),
+            tokenizer=qwen_style_tokenizer(),
+        )
+    assert done.report.ending is Ending.FINISHED, done.report
+    prompt = done.engine.tokenizer.decode(done.engine.prompts[-1])
+    assert all(f'"name": "browser_{name}"' in prompt for name in BROWSER_TOOLS)
+    assert "<BROWSER_TOOLS>" in prompt
+    assert done.answers[0] == f"Navigated to: {chat}"
+    assert '"text": "Login"' in done.answers[1]
+    assert done.answers[4] == "Clicked element 3"
+    assert '"text": "Send"' in done.answers[6]
+    assert "**The Agent**" in done.answers[9] and "Hello from a browser" in done.answers[9]
+    assert done.answers[10] == "Element with index 4711 not found"
+    assert "Unable to start recording" in done.answers[11]
+    step = done.steps[0]
+    assert (step.tool, json.loads(step.arguments)) == ("browser_navigate", {"url": chat, "new_tab": False})
+    assert step.result is not None and step.result.output == done.answers[0] and step.result.exit_code == 0
+    assert_one_exact_row(done)
+
+
+# Connects to the browser's place again and again, and talks nonsense there.
+IMPOSTOR = f"""
+import socket, time
+while True:
+    try:
+        s = socket.create_connection(("127.0.0.1", {browsers.PORT}))
+        s.sendall(b"nonsense\\0" * 1000)
+        time.sleep(0.005)
+    except OSError:
+        time.sleep(0.005)
+"""
+
+
+def test_an_impostor_of_the_browser_ends_nothing(shop: Workshop) -> None:
+    chromiums()
+    done = shop.attempt(
+        terminal(f"cat > /tmp/i.py <<'E'{IMPOSTOR}E\npython3 /tmp/i.py >/dev/null 2>&1 &"),
+        tool("navigate", url="about:blank"),
+        terminal("pkill -f /tmp/i.py"),
+        tool("navigate", url="about:blank"),
+        FINISH,
+        ports=(browsers.PORT,),
+    )
+    assert done.report.ending is Ending.FINISHED, done.report
+    assert "Browser operation failed: it does not speak the protocol" in done.answers[1]
+    assert done.answers[3] == "Navigated to: about:blank"
+
+
+def test_without_a_chromium_there_are_no_browser_tools(shop: Workshop, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.touch(mode=0o644)
+    tmp_path.chmod(0o755)
+    mounts = tuple(Mount(str(nothing), path) for path in chromiums())
+    done = shop.attempt(
+        tool("navigate", url="about:blank"),
+        FINISH,
+        mounts=mounts,
+        ports=(browsers.PORT,),
+    )
+    assert done.answers[0].endswith("Available: ['terminal', 'file_editor', 'finish', 'think']")
+    assert done.report.ending is Ending.FINISHED
+
+    async def demanded(**options: Any) -> str:
+        provider = BubblewrapProvider()
+        section = AgentSection(name="openhands", openhands=OpenHandsSection(profile="full", browser="on"))
+        try:
+            sandbox = await provider.start(SandboxSpec("test", **options).equipped(equipment_of(section)))
+            with pytest.raises(AgentWorkerError) as error:
+                await browsers.find(sandbox, section)
+            return str(error.value)
+        finally:
+            await provider.close()
+
+    assert "has no Chromium: install one of" in asyncio.run(demanded(read_only_mounts=mounts))
+    assert "set sandbox.memory_mb to 512" in asyncio.run(demanded(limits=SandboxLimits(memory_mb=256)))

@@ -17,9 +17,14 @@ class Ending(StrEnum):
     OUT_OF_TURNS = "out_of_turns"
     OUT_OF_CONTEXT = "out_of_context"
     TIMED_OUT = "timed_out"
+    STUCK = "stuck"
+    """Its harness saw it repeat itself without getting anywhere, and stopped it."""
     AGENT_FAILED = "agent_failed"
     """It could not go on by its own doing: malformed calls past the limit, or its process failed."""
 
+
+REPEATED_ITSELF = "OpenHands saw it repeat itself"
+"""The detail of an attempt that OpenHands ended as stuck."""
 
 ENDINGS_BY_CODE = {
     "context_length_exceeded": Ending.OUT_OF_CONTEXT,

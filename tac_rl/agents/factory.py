@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tac_rl.agents.base import Agent
 from tac_rl.agents.openai_agents import OpenAIAgentsAgent
+from tac_rl.agents.openhands import browser
 from tac_rl.agents.openhands.agent import OpenHandsAgent
 from tac_rl.agents.openhands.container.agent import ContainerAgent
 from tac_rl.agents.scripted import Demonstrator, NopAgent, OracleAgent, script_demonstrator
@@ -39,9 +40,11 @@ async def agent_maker(
 
 def equipment_of(config: AgentSection) -> Equipment:
     """What the configured agent needs in its sandbox."""
-    if config.name == "openhands" and config.openhands.placement == "container":
+    if config.name != "openhands":
+        return NO_EQUIPMENT
+    if config.openhands.placement == "container":
         return ContainerAgent(config).equipment
-    return NO_EQUIPMENT
+    return browser.equipment_of(config)
 
 
 def make_agent(

@@ -10,6 +10,10 @@ from tac_rl.config.base import Section
 SERVER_MB, SERVER_PROCESSES = 1024, 128
 """Least memory, and processes with threads, of a sandbox that holds an agent-server and what it runs."""
 
+BROWSER_MB, BROWSER_PROCESSES = 512, 64
+"""Least memory, and processes with threads, of a sandbox in which a browser can be used: a Chromium takes some 200 MB
+and 50 threads of them."""
+
 
 class OpenHandsSection(Section):
     """What `agent.name: openhands` needs besides."""
@@ -23,7 +27,11 @@ class OpenHandsSection(Section):
     each rollout's container; needs `sandbox.kind: docker`, `profile: full`, and half a minute for every start."""
     profile: Literal["compact", "full"] = "compact"
     """`compact`: one system sentence, a shell tool and `finish`, as the built-in agent has them, for small models.
-    `full`: OpenHands' stock prompt, terminal and file editor."""
+    `full`: OpenHands' stock prompt, terminal and file editor, and its browser tools as `browser` says."""
+    browser: Literal["auto", "on", "off"] = "auto"
+    """For `profile: full` with `placement: worker`. `auto`: the browser tools are there in sandboxes that have a
+    Chromium (below /usr on this machine, or in the image) and the memory and processes for it; it is started in the
+    sandbox by their first use. `on`: a sandbox without one fails the attempt, with the reason. `off`: never."""
     workers: int = Field(default=1, ge=1, le=16)
     """Processes that drive the conversations, any number each; one does about 100 turns a second."""
     start_seconds: float = Field(default=180.0, gt=0)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tac_rl.config.agent import SERVER_MB, SERVER_PROCESSES, AgentSection
+from tac_rl.config.agent import BROWSER_MB, BROWSER_PROCESSES, SERVER_MB, SERVER_PROCESSES, AgentSection
 from tac_rl.config.base import Section
 from tac_rl.config.curriculum import CurriculumSection
 from tac_rl.config.engine import EngineSection
@@ -114,6 +114,23 @@ class RunConfig(Section):
                 raise ValueError(
                     f"sandbox.{name}: the agent-server of agent.openhands.placement: container counts there; "
                     f"set it to {least} or more"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_browser_where_demanded(self) -> "RunConfig":
+        section = self.agent.openhands
+        if self.agent.name != "openhands" or section.browser != "on":
+            return self
+        if section.profile != "full" or section.placement != "worker":
+            raise ValueError(
+                "agent.openhands.browser: on needs agent.openhands.profile: full and placement: worker, but they are "
+                f"{section.profile} and {section.placement}; set them, or browser to auto"
+            )
+        for name, least in (("memory_mb", BROWSER_MB), ("processes", BROWSER_PROCESSES)):
+            if getattr(self.sandbox, name) < least:
+                raise ValueError(
+                    f"sandbox.{name}: a browser (agent.openhands.browser: on) counts there; set it to {least} or more"
                 )
         return self
 

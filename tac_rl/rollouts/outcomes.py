@@ -15,6 +15,8 @@ class Outcome(StrEnum):
     OUT_OF_CONTEXT = "out_of_context"
     TIMED_OUT = "timed_out"
     """The agent's own time limit; commands have limits of their own."""
+    STUCK = "stuck"
+    """The agent's harness stopped it for repeating itself; runs of before 2026-11-27 call that `agent_failed`."""
     AGENT_FAILED = "agent_failed"
     """Malformed calls past the limit."""
     INFRASTRUCTURE_FAILED = "infrastructure_failed"
@@ -44,6 +46,7 @@ CONSEQUENCES: dict[Outcome, Consequences] = {
     Outcome.OUT_OF_CONTEXT: _THE_POLICYS_DOING,
     # Time depends on the machine's load as much as on the policy: graded and counted, never trained on.
     Outcome.TIMED_OUT: Consequences(graded=True, trained_on=False, retried=False, counted=True),
+    Outcome.STUCK: _THE_POLICYS_DOING,
     Outcome.AGENT_FAILED: _THE_POLICYS_DOING,
     Outcome.INFRASTRUCTURE_FAILED: _OURS,
 }

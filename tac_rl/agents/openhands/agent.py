@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
+from tac_rl.agents.openhands import browser as browsers
 from tac_rl.agents.openhands.environment import find_python
 from tac_rl.agents.openhands.process import Conversation, WorkerProcess
 from tac_rl.agents.prompt import observation
 from tac_rl.config.agent import AgentSection
 from tac_rl.errors import AgentWorkerError, GatewayError
 from tac_rl.sandboxes import runtime
-from tac_rl.sandboxes.base import Sandbox
+from tac_rl.sandboxes.base import ExecResult, Sandbox
 from tac_rl.serving.endpoint import Endpoint
 
 Watch = Callable[[AgentStep], None]
@@ -78,6 +79,7 @@ class OpenHandsAgent:
         """Work until done or a limit is reached. Raises `InfrastructureError` for failures of ours."""
         if endpoint is None:
             raise GatewayError("agent openhands needs a model endpoint")
+        browser = await browsers.find(workplace.sandbox, self._config)
         number = min(range(len(self._workers)), key=self._driving.__getitem__)
         self._driving[number] += 1
         try:
@@ -94,7 +96,9 @@ class OpenHandsAgent:
                     "max_turns": limits.max_turns,
                     "max_malformed": limits.max_malformed,
                     "call_timeout_s": self._config.call_timeout_s,
-                }
+                    "browser": browser.program if browser else None,
+                },
+                browser.listener if browser else None,
             )
             try:
                 return await _Serving(conversation, workplace.sandbox, limits, deadline, watch).run()
@@ -185,7 +189,10 @@ class _Serving:
 
 
 def _step(frame: dict[str, Any], tool: str, arguments: str) -> AgentStep:
-    return AgentStep(frame["turn"], frame["text"], tool, arguments, None, frame.get("error", ""))
+    result = None
+    if (told := frame.get("result")) is not None:
+        result = ExecResult(told["output"], int(told["failed"]), False, False, told["seconds"])
+    return AgentStep(frame["turn"], frame["text"], tool, arguments, result, frame.get("error", ""))
 
 
 def _report(frame: dict[str, Any]) -> AgentReport:

@@ -135,12 +135,13 @@ class WorkerProcess:
         await process.wait()
         self.dead = True
 
-    async def converse(self, order: dict[str, Any]) -> Conversation:
-        """Hand over one conversation; `AgentWorkerError` where the worker is gone."""
+    async def converse(self, order: dict[str, Any], listener: socket.socket | None) -> Conversation:
+        """Hand over one conversation, and where its browser connects; `AgentWorkerError` where the worker is gone."""
         assert self._control is not None
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._control, [b"c"], [theirs.fileno()])
+            handed = [theirs, *([listener] if listener else [])]
+            socket.send_fds(self._control, [b"c"], [one.fileno() for one in handed])
         except OSError as error:
             ours.close()
             raise AgentWorkerError(f"the OpenHands worker is gone ({error}){self._epitaph()}") from error

@@ -2,8 +2,9 @@
 
 One control socket a worker carries the word that it is ready, and then one byte with a descriptor attached
 for each conversation. That descriptor is the conversation's own socket: its thread reads and writes it alone,
-so nobody waits for a dispatcher, and whoever closes it ends the conversation. A frame is 4 bytes (big endian:
-length of the body) and a body of JSON. Standard library only: both sides import it.
+so nobody waits for a dispatcher, and whoever closes it ends the conversation. A second descriptor is where the
+sandbox's browser connects, where there is one. A frame is 4 bytes (big endian: length of the body) and a body of JSON.
+Standard library only: both sides import it.
 """
 
 import json

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tac_rl.agents.base import AgentLimits, AgentReport, AgentStep, Ending, Workplace
+from tac_rl.agents.base import REPEATED_ITSELF, AgentLimits, AgentReport, AgentStep, Ending, Workplace
 from tac_rl.agents.calls import NO_CALL
 from tac_rl.agents.openhands.container import door, inside, libraries
 from tac_rl.config.agent import AgentSection
@@ -24,7 +24,6 @@ _PROGRAM = Path(inside.__file__)
 _WAIT_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _LATE_SECONDS = 30.0
-STUCK = "stuck: OpenHands saw it repeat itself"
 
 
 class ContainerAgent:
@@ -115,7 +114,7 @@ def _report(found: dict[str, Any], ours: door.Door, limits: AgentLimits) -> Agen
     if status == "finished":
         return AgentReport(Ending.FINISHED, ours.turns, "" if ours.calls_last else NO_CALL)
     if status == "stuck":
-        return AgentReport(Ending.AGENT_FAILED, ours.turns, STUCK)
+        return AgentReport(Ending.STUCK, ours.turns, REPEATED_ITSELF)
     if status == "error" and ours.turns >= limits.max_turns:
         return AgentReport(Ending.OUT_OF_TURNS, ours.turns, f"{limits.max_turns} turns are used up")
     return AgentReport(Ending.AGENT_FAILED, ours.turns, f"the agent-server: {_said(found)}")

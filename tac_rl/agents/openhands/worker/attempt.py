@@ -62,12 +62,17 @@ class Attempt:
             raise Over
         return answer
 
-    def tell(self, *, tool: str = "", arguments: str = "", error: str = "") -> None:
-        """Tell whoever watches about a step that ran nothing."""
+    def tell(
+        self, *, tool: str = "", arguments: str = "", error: str = "", result: dict[str, Any] | None = None
+    ) -> None:
+        """Tell whoever watches about a step that ran no command.
+
+        `result`: what came of it where there is something to tell (`output`, `failed`, `seconds`).
+        """
         text, self._text = self._text, ""
         frame = {"op": "step", "turn": self.turn, "text": text, "tool": tool, "arguments": arguments}
         try:
-            wire.send(self._stream, {**frame, "error": error})
+            wire.send(self._stream, {**frame, "error": error, "result": result})
         except OSError:
             raise Over from None
 

@@ -14,14 +14,13 @@ from openhands.sdk.conversation.exceptions import ConversationRunError
 from openhands.sdk.conversation.state import ConversationExecutionStatus
 from pydantic import SecretStr
 
-from tac_rl.agents.base import Ending
+from tac_rl.agents.base import REPEATED_ITSELF, Ending
 from tac_rl.agents.openhands import wire
 from tac_rl.agents.openhands.worker.attempt import Attempt, Over, Stop
+from tac_rl.agents.openhands.worker.browser import Browser
 from tac_rl.agents.openhands.worker.compact import CompactAgent
 from tac_rl.agents.openhands.worker.endpoint import EndpointError, EndpointLLM
 from tac_rl.agents.openhands.worker.full import FullAgent
-
-STUCK = "stuck: OpenHands saw it repeat itself"
 
 logging.disable(logging.WARNING)  # A policy in training does everything that the SDK warns of.
 
@@ -31,24 +30,31 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("openhands-sdk", "openhands-tools")}
 
 
-def run(stream: socket.socket) -> None:
-    """Serve one conversation from its first frame to its last. Never raises."""
-    with stream:
+def run(stream: socket.socket, listener: socket.socket | None) -> None:
+    """Serve one conversation from its first frame to its last. Never raises.
+
+    `listener`: where the sandbox's browser connects, where there is one.
+    """
+    with stream, listener or contextlib.nullcontext():
         order = wire.receive(stream)
         if order is None:
             return
         attempt = Attempt(stream, order)
+        browser = Browser(attempt, order["browser"], listener) if listener is not None else None
         try:
             with tempfile.TemporaryDirectory(prefix="conversation-", ignore_cleanup_errors=True) as folder:
-                attempt.end(_work(attempt, order, folder))
+                attempt.end(_work(attempt, browser, order, folder))
         except Over:
             pass
         except Exception as error:
             traceback.print_exc()
             attempt.end({"failed": f"{type(error).__name__}: {error}"})
+        finally:
+            if browser is not None:
+                browser.drop()
 
 
-def _work(attempt: Attempt, order: dict[str, Any], folder: str) -> dict[str, Any]:
+def _work(attempt: Attempt, browser: Browser | None, order: dict[str, Any], folder: str) -> dict[str, Any]:
     """The last frame; raises `Over`."""
     full = order["profile"] == "full"
     llm = EndpointLLM(
@@ -68,7 +74,7 @@ def _work(attempt: Attempt, order: dict[str, Any], folder: str) -> dict[str, Any
         splits_thinking=full,
         litellm_extra_body={"unreadable_calls": "calls"} if full else {},
     )
-    agent = FullAgent.made(llm, attempt) if full else CompactAgent.made(llm, attempt)
+    agent = FullAgent.made(llm, attempt, browser) if full else CompactAgent.made(llm, attempt)
     conversation = LocalConversation(
         agent,
         folder,
@@ -88,7 +94,7 @@ def _work(attempt: Attempt, order: dict[str, Any], folder: str) -> dict[str, Any
     if attempt.ending is not None:
         return {"ending": attempt.ending, "detail": attempt.detail}
     if conversation.state.execution_status is ConversationExecutionStatus.STUCK:
-        return {"ending": Ending.AGENT_FAILED, "detail": STUCK}
+        return {"ending": Ending.STUCK, "detail": REPEATED_ITSELF}
     if conversation.state.execution_status is ConversationExecutionStatus.ERROR:
         return {"ending": Ending.OUT_OF_TURNS, "detail": f"{order['max_turns']} turns are used up"}
     return {"failed": f"the conversation stopped as {conversation.state.execution_status.value}"}

@@ -1,8 +1,9 @@
-"""The full profile: OpenHands' stock prompt, terminal, file editor, think and finish, acting in the sandbox.
+"""The full profile: OpenHands' stock prompt, terminal, file editor, think and finish, acting in the sandbox, and the
+browser tools where the sandbox has a browser.
 
-Schemas and descriptions are the SDK's own; the executors are ours (`full_tools.py`). The loop is the SDK's too,
-with one repair: answers to malformed calls wait until the whole reply is in the history, or a reply with several
-calls would come back in pieces, as another history.
+Schemas and descriptions are the SDK's own; the executors are ours (`full_tools.py`, `browser_tools.py`). The loop is
+the SDK's too, with one repair: answers to malformed calls wait until the whole reply is in the history, or a reply
+with several calls would come back in pieces, as another history.
 """
 
 import inspect
@@ -19,6 +20,8 @@ from pydantic import PrivateAttr
 from tac_rl.agents.base import Ending
 from tac_rl.agents.calls import NO_CALL
 from tac_rl.agents.openhands.worker.attempt import Attempt, text_of
+from tac_rl.agents.openhands.worker.browser import Browser
+from tac_rl.agents.openhands.worker.browser_tools import BROWSER
 from tac_rl.agents.openhands.worker.full_tools import FILE_EDITOR, TERMINAL
 
 _PROMPTS = str(Path(inspect.getfile(Agent)).parent / "prompts")
@@ -28,6 +31,7 @@ class FullAgent(Agent):
     """OpenHands' agent, counting turns and malformed calls."""
 
     _attempt: Attempt = PrivateAttr()
+    _browser: Browser | None = PrivateAttr(default=None)
     _late: list[AgentErrorEvent] = PrivateAttr(default_factory=list)
     """Answers to malformed calls of the reply at hand."""
 
@@ -36,18 +40,25 @@ class FullAgent(Agent):
         return self._attempt
 
     @property
+    def browser(self) -> Browser:
+        """For the browser tools, which only an agent with one has."""
+        assert self._browser is not None
+        return self._browser
+
+    @property
     def prompt_dir(self) -> str:
         """Where the SDK's own prompts are: it looks beside the class's module."""
         return _PROMPTS
 
     @classmethod
-    def made(cls, llm: Any, attempt: Attempt) -> "FullAgent":
+    def made(cls, llm: Any, attempt: Attempt, browser: Browser | None) -> "FullAgent":
+        names = [TERMINAL, FILE_EDITOR, *([BROWSER] if browser else [])]
         agent = cls(
             llm=llm,
-            tools=[Tool(name=TERMINAL), Tool(name=FILE_EDITOR)],
+            tools=[Tool(name=name) for name in names],
             system_prompt_kwargs={"cli_mode": True},
         )
-        agent._attempt = attempt
+        agent._attempt, agent._browser = attempt, browser
         return agent
 
     def _handle_tool_calls(

@@ -25,15 +25,15 @@ def serve(control: socket.socket) -> NoReturn:
     wire.send(control, {"ready": versions})
     while True:
         try:
-            data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            data, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         except OSError:
             break
         if not data:
             break
-        for descriptor in descriptors:
-            stream = socket.socket(fileno=descriptor)
-            threading.Thread(
-                target=conversation.run, args=(stream,), name="conversation", daemon=True
-            ).start()
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        stream, listener = sockets if len(sockets) == 2 else (sockets[0], None)
+        threading.Thread(
+            target=conversation.run, args=(stream, listener), name="conversation", daemon=True
+        ).start()
     # Threads may be in the middle of a model call: nobody waits for them any more.
     os._exit(0)
