@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,15 +16,18 @@ from tac_rl.agents.factory import equipment_of
 from tac_rl.agents.openhands import browser as browsers
 from tac_rl.agents.openhands.worker.browser import Browser
 from tac_rl.config.agent import AgentSection, OpenHandsSection
-from tac_rl.sandboxes.base import Sandbox, SandboxSpec
+from tac_rl.sandboxes.base import Sandbox, SandboxLimits, SandboxSpec
 from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
 
+ROOMY = SandboxLimits(memory_mb=1024, processes=160)
+"""Enough for any browser that this machine may have."""
 CONFIG = AgentSection(name="openhands", openhands=OpenHandsSection(profile="full"))
 
 
 def chromiums() -> list[str]:
     """Those of this machine; skips the test where there is none."""
     found = [path for name in browsers._PROGRAMS if (path := shutil.which(name))]
+    found += [path for path in browsers._PLACES if Path(path).is_file()]
     if not found:
         pytest.skip("there is no Chromium on this machine: ./setup.sh --dev installs one")
     return found
@@ -83,7 +87,7 @@ def a_desk() -> Iterator[Desk]:
 
     provider = BubblewrapProvider()
     try:
-        sandbox = run(provider.start(SandboxSpec("desk").equipped(equipment_of(CONFIG))))
+        sandbox = run(provider.start(SandboxSpec("desk", ROOMY).equipped(equipment_of(CONFIG))))
         found = run(browsers.find(sandbox, CONFIG))
         assert found is not None
         browser = Browser(LocalAttempt(sandbox, loop), found.program, found.listener.dup())  # type: ignore[arg-type]

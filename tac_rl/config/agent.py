@@ -11,8 +11,10 @@ SERVER_MB, SERVER_PROCESSES = 1024, 128
 """Least memory, and processes with threads, of a sandbox that holds an agent-server and what it runs."""
 
 BROWSER_MB, BROWSER_PROCESSES = 512, 64
-"""Least memory, and processes with threads, of a sandbox in which a browser can be used: a Chromium takes some 200 MB
-and 50 threads of them."""
+"""Least memory, and processes with threads, of a sandbox in which a browser can be used: a headless shell takes some
+200 MB and 50 threads of them."""
+WHOLE_BROWSER_MB, WHOLE_BROWSER_PROCESSES = 1024, 160
+"""The same for a Chromium that has windows too: some 430 MB and 100 threads."""
 
 
 class OpenHandsSection(Section):

@@ -1,17 +1,17 @@
 """A Chromium in the sandbox, driven from here: tabs, clicks, typing, and what its pages have.
 
-Nothing of it runs on this side. It is started by a command in the sandbox, connects to a port there whose listening
-socket we hold (`cdp.py`), and its pages are read by a script that runs in them (`page.js`). What comes back is text and
-numbers, which are checked for being that; no file is written or read here. It ends when the connection does.
+Nothing of it runs on this side: it is started in the sandbox (`chromium.py`) and asked over a socket (`cdp.py`), and
+its pages are read by a script that runs in them (`page.js`). What comes back is text and numbers, which are checked for
+being that; no file is written or read here. It ends when the connection does.
 """
 
 import json
-import shlex
 import socket
 import time
 from pathlib import Path
 from typing import Any
 
+from tac_rl.agents.openhands.worker import chromium
 from tac_rl.agents.openhands.worker.attempt import Attempt
 from tac_rl.agents.openhands.worker.cdp import BrowserGone, Cdp, CdpError, field
 
@@ -30,60 +30,6 @@ _LOAD_SECONDS = 12.0
 _STILL_MS, _RESTLESS_MS = 80, 1500
 _BEGIN_SECONDS = 0.05
 """A click's navigation has begun by then."""
-
-_FLAGS = (
-    "--headless=new",
-    # Chromium's own sandbox needs namespaces of its own, which commands can't make: what isolates it is the sandbox
-    # that it runs in, as all that the model starts.
-    "--no-sandbox",
-    "--remote-debugging-pipe",
-    # One process for all but the pages: a sandbox counts threads, and pays for each process's memory.
-    "--in-process-gpu",
-    "--no-zygote",
-    "--renderer-process-limit=1",
-    "--enable-features=NetworkServiceInProcess2",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",  # /dev/shm is small in a container
-    # Nothing but pages is asked for: no component updates, reports, guesses at names or proxies.
-    "--disable-background-networking",
-    "--disable-breakpad",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-domain-reliability",
-    "--disable-extensions",
-    "--disable-sync",
-    "--metrics-recording-only",
-    "--no-pings",
-    "--no-proxy-server",
-    "--disable-features=HttpsUpgrades,MediaRouter,OptimizationHints,Translate",
-    "--no-default-browser-check",
-    "--no-first-run",
-    "--mute-audio",
-    "--password-store=basic",
-    "--disk-cache-size=1048576",
-    "--force-color-profile=srgb",
-    "--lang=en-US",
-    "--window-size=1280,1024",
-)
-# Run by the sandbox's Python: descriptors 3 and 4 are where a browser expects its pipe. Two processors are enough, and
-# Chromium would start threads for all that it may use.
-_START = """
-import os, random, socket, sys, tempfile
-port, program = int(sys.argv[1]), sys.argv[2]
-may = sorted(os.sched_getaffinity(0))
-os.sched_setaffinity(0, random.sample(may, min(2, len(may))))
-folder = tempfile.mkdtemp(prefix=".browser-")
-pipe = socket.create_connection(("127.0.0.1", port), 10)
-pipe.settimeout(None)
-pipe.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-kept = os.dup(pipe.fileno())
-for number in (3, 4):
-    os.dup2(kept, number)
-    os.set_inheritable(number, True)
-os.closerange(5, 64)
-os.execv(program, [program, "--user-data-dir=" + folder, *sys.argv[3:], "about:blank"])
-"""
-_LOG = "/tmp/.browser.log"
 
 
 class Browser:
@@ -274,35 +220,14 @@ class Browser:
 
     def _start(self) -> None:
         self._said.clear()
-        arguments = [str(self._listener.getsockname()[1]), self._program, *_FLAGS]
-        command = f"python3 -IS -c {shlex.quote(_START)} {' '.join(map(shlex.quote, arguments))}"
-        # What waits there by now is no browser that was just started.
-        self._listener.settimeout(0.0)
-        while (stale := _accepted(self._listener)) is not None:
-            stale.close()
-        # In a session of its own: what a command's end does to its jobs is no affair of the browser's.
-        self._attempt.ask(
-            "exec", command=f"(cd / && setsid {command} </dev/null >{_LOG} 2>&1 &)", quiet=True, seconds=10.0
-        )
-        self._listener.settimeout(ACTION_SECONDS / 2)
-        if (stream := _accepted(self._listener)) is None:
-            raise BrowserGone(f"it did not start{self._epitaph()}")
-        self._cdp = Cdp(stream, self._note)
-        self._cdp.begin(ACTION_SECONDS)
+        self._cdp = chromium.start(self._attempt, self._program, self._listener, self._note, ACTION_SECONDS)
         try:
             self._browser(
                 "Browser.setDownloadBehavior", behavior="allow", downloadPath=DOWNLOADS, eventsEnabled=True
             )
             self._attend_any()
-        except CdpError as error:
-            raise BrowserGone(f"it can't be used ({error})") from None
-        except BrowserGone as error:
-            raise BrowserGone(f"{error}{self._epitaph()}") from None
-
-    def _epitaph(self) -> str:
-        """The end of what a browser that did not start had to say."""
-        lines = self._attempt.ask("exec", command=f"(tail -n 3 {_LOG})", quiet=True)["output"].strip()
-        return f"; its log ends: {lines[-600:]}" if lines else ""
+        except (BrowserGone, CdpError) as error:
+            raise BrowserGone(f"{error}{chromium.last_words(self._attempt)}") from None
 
     def _note(self, method: str, session: str, parameters: dict[str, Any]) -> None:
         assert self._cdp is not None
@@ -426,13 +351,6 @@ class Browser:
         common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self._call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self._call("Input.dispatchKeyEvent", type="keyUp", **common)
-
-
-def _accepted(listener: socket.socket) -> socket.socket | None:
-    try:
-        return listener.accept()[0]
-    except (TimeoutError, BlockingIOError):
-        return None
 
 
 def _not_found(index: int) -> str:
