@@ -111,7 +111,8 @@ def test_dialogs_tabs_and_downloads_are_told(desk: Desk) -> None:
 
 
 def test_storage_is_set_and_shown(desk: Desk) -> None:
-    desk.run("(cd /tmp/www && python3 -m http.server 8000 >/dev/null 2>&1 &); sleep 0.5")
+    desk.run("(cd /tmp/www && python3 -m http.server 8000 >/dev/null 2>&1 &)")
+    desk.run("until (exec 3<>/dev/tcp/127.0.0.1/8000) 2>/dev/null; do sleep 0.05; done")
     desk.do("navigate", "127.0.0.1:8000/i.html", False)
     origin = "http://127.0.0.1:8000"
     state = {
@@ -131,7 +132,9 @@ def test_storage_is_set_and_shown(desk: Desk) -> None:
 
 def test_a_browser_that_is_killed_or_hangs_is_replaced(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.show("<title>First</title>")
-    desk.run("pkill -9 -f remote-debugging-pipe; sleep 0.2")
+    desk.run("pkill -9 -f remote-debugging-pipe")
+    with pytest.raises(BrowserGone):
+        desk.browser._cdp.pump(20.0)  # type: ignore[union-attr]
     told = desk.do("navigate", "data:text/html,<title>Second</title>", False)
     assert told.endswith("The browser had ended. This is a new one.")
     assert desk.state()["title"] == "Second"

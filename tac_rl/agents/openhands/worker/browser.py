@@ -62,7 +62,7 @@ class Browser:
             return
         self._cdp.begin(ACTION_SECONDS)
         try:
-            self._cdp.pump(0.001)  # Notices an end, and lets pages go on that ask something.
+            self._cdp.pump(0.0)  # Notices an end, and lets pages go on that ask something.
         except BrowserGone:
             self.drop()
             self._start()

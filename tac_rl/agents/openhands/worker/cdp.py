@@ -79,7 +79,7 @@ class Cdp:
         return self._last_id
 
     def pump(self, seconds: float) -> None:
-        """Take in what it says of itself for so long."""
+        """Take in what it says of itself for so long; 0: what is there already."""
         until = min(time.monotonic() + seconds, self._deadline)
         while (message := self._receive(until)) is not None:
             self._note(message)
@@ -101,13 +101,11 @@ class Cdp:
             self._searched = len(self._received)
             if self._searched > MOST_MESSAGE_BYTES:
                 raise BrowserGone(f"it sent a message of more than {MOST_MESSAGE_BYTES >> 20} MB")
-            left = until - time.monotonic()
-            if left <= 0:
-                return None
             try:
-                self._stream.settimeout(left)
+                # Also where no time is left, what is there is taken, or an end would go unseen on a busy machine.
+                self._stream.settimeout(max(0.0, until - time.monotonic()))
                 part = self._stream.recv(1 << 18)
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):
                 return None
             except OSError as error:
                 raise BrowserGone(f"its connection broke ({error})") from None
