@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "gateway": [[]],
     "openhands": [[], ["--workers", "2"]],
     "agents": [[]],
+    "browser": [[]],
     "engine": [[]],
     "learner": [[]],
     "memory_plan": [[]],
