@@ -19,6 +19,7 @@ from tac_rl.gateway.base import SessionDoor
 from tac_rl.gateway.remote import RemoteGateway
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.server import Gateway
+from tac_rl.learning.art_learner import ArtLearner, check_art
 from tac_rl.learning.identity import identity_of
 from tac_rl.learning.process import ProcessLearner
 from tac_rl.learning.recorded import RowKeeper, planned_stages, traces_of
@@ -44,6 +45,7 @@ from tac_rl.serving.hardware import count_gpus, shares_accelerator
 from tac_rl.serving.model_check import check_model_folder
 from tac_rl.serving.publishing import Publisher
 from tac_rl.serving.vllm_engine import VllmEngine
+from tac_rl.serving.vllm_server import Server
 from tac_rl.tac.packages import package_loader
 from tac_rl.tasks.company import with_overlay
 from tac_rl.tasks.contract import Package
@@ -60,26 +62,22 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
     started = time.monotonic()
     packages, heldout = choose_packages(config.tasks, package_loader(config))
     check_ruler(config.rewards.ruler, own_context=context_limit(config))
-    learner = ProcessLearner(
-        config.learner,
-        model_path=config.model,
-        scratch=store.directory / "scratch",
-        log=store.logs / "learner.log",
-        iterations=config.iterations,
-        seed=config.seed,
-        temperature=config.rollouts.temperature,
-        stages=stages_of(config),
-        longest_row=context_limit(config),
-    )
+    learner = _learner(config, store)
     traces = traces_of(config, {p.name for p in heldout}, after=store.resume_point.iteration)
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack, run=store.name)
-        publisher, gateway = await _served_model(config, stack, store.logs)
-        office = await _office(config, (*packages, *heldout), gateway, stack, store.logs / "office.log")
-        rewarder = await _rewarder(config, store, gateway, stack)
         stack.push_async_callback(learner.stop)
         point = store.resume_point
-        await learner.start(point.adapter)
+        gateway: SessionDoor
+        if isinstance(learner, ArtLearner):  # ART's trainer starts the server that is served from
+            await learner.start(point.adapter)
+            publisher, gateway = await _own_gateway(config, stack, store.logs, server=learner.server)
+        else:
+            publisher, gateway = await _served_model(config, stack, store.logs)
+        office = await _office(config, (*packages, *heldout), gateway, stack, store.logs / "office.log")
+        rewarder = await _rewarder(config, store, gateway, stack)
+        if not isinstance(learner, ArtLearner):
+            await learner.start(point.adapter)
         report = await publisher.restore(point.adapter, point.version)
         if report is not None:
             store.record_publish(
@@ -193,7 +191,9 @@ def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
     check_model_folder(config.model)
     Renderer.from_path(config.model)
     check_ruler(config.rewards.ruler, own_context=context_limit(config))
-    if config.gateway.socket is not None:
+    if config.learner.kind == "art":
+        engine, reason = "vllm", f"learner.kind: art starts it ({check_art(config)})"
+    elif config.gateway.socket is not None:
         engine, reason = "of the gateway", "gateway.socket names a service"
     else:
         engine, reason = choose_engine(config.engine)
@@ -216,7 +216,7 @@ def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
         "rollouts_per_iteration": rollouts.groups * rollouts.group_size,
         "processes": [
             f"engine: {engine}",
-            "learner: LoRA",
+            "learner: LoRA" + (", with ART" if config.learner.kind == "art" else ""),
             f"sandboxes: up to {rollouts.concurrency} at once, and one for each grading",
         ],
         "run_directory": str(config.runs_dir / (config.name or "(a new name)")),
@@ -232,7 +232,9 @@ def memory_plan_of(config: RunConfig, vram_gb: float | None = None) -> MemoryPla
     kind = config.engine.kind
     if kind == "auto":
         kind = "vllm" if card.kind == "cuda" else "transformers"
-    return make_plan(config, read_shape(config.model), kind, card, gpus=1 if vram_gb else max(1, count_gpus()))
+    return make_plan(
+        config, read_shape(config.model), kind, card, gpus=1 if vram_gb else max(1, count_gpus())
+    )
 
 
 def context_limit(config: RunConfig) -> int:
@@ -244,6 +246,25 @@ def context_limit(config: RunConfig) -> int:
     except (OSError, ValueError) as error:
         raise ConfigError(f"model: {config.model} is not a model folder: {error}") from error
     return min(int(model.get("max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT)
+
+
+def _learner(config: RunConfig, store: RunStore) -> ProcessLearner:
+    scratch, log, longest = store.directory / "scratch", store.logs / "learner.log", context_limit(config)
+    if config.learner.kind == "art":
+        return ArtLearner(
+            config, folder=store.directory / "art", scratch=scratch, log=log, longest_row=longest
+        )
+    return ProcessLearner(
+        config.learner,
+        model_path=config.model,
+        scratch=scratch,
+        log=log,
+        iterations=config.iterations,
+        seed=config.seed,
+        temperature=config.rollouts.temperature,
+        stages=stages_of(config),
+        longest_row=longest,
+    )
 
 
 def _sandboxes(config: RunConfig, stack: AsyncExitStack, *, run: str = "") -> SandboxProvider:
@@ -265,9 +286,11 @@ async def _served_model(
     return await _own_gateway(config, stack, logs)
 
 
-async def _own_gateway(config: RunConfig, stack: AsyncExitStack, logs: Path) -> tuple[Publisher, Gateway]:
-    """In this process, whatever `gateway.socket` says."""
-    engine = build_engine(config.engine, config.model, logs)
+async def _own_gateway(
+    config: RunConfig, stack: AsyncExitStack, logs: Path, *, server: Server | None = None
+) -> tuple[Publisher, Gateway]:
+    """In this process, whatever `gateway.socket` says. `server`: of `build_engine`."""
+    engine = build_engine(config.engine, config.model, logs, server=server)
     stack.push_async_callback(engine.stop)
     await engine.start()
     gateway = Gateway(engine, Renderer.from_path(config.model), config.gateway)

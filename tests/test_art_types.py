@@ -1,53 +1,21 @@
 """Rollouts as ART's trajectories and back: real ART, a real gateway, an engine that says what a script tells it."""
 
-import asyncio
 import json
 from typing import Any
 
-import aiohttp
 import pytest
-from gateway_fakes import ScriptedEngine, call_text, opened, qwen_style_tokenizer
+from art_helpers import recorded
 
 from tac_rl.errors import LearnerError
-from tac_rl.gateway.recording import Recording
 from tac_rl.learning.art_types import group_from_art, group_to_art, rollout_from_art, trajectory_of
 from tac_rl.learning.base import GradedRollout, Group
 from tac_rl.learning.rows import check_groups
 from tac_rl.rewards.openpipe import load_art
 
 art = load_art("tests")
-pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # ART's unions of OpenAI's types
-
-TOOL = {"type": "function", "function": {"name": "bash", "parameters": {"type": "object"}}}
-START = [{"role": "system", "content": "Work."}, {"role": "user", "content": "Count."}]
-
-
-async def say(session: Any, client: aiohttp.ClientSession, messages: list[dict[str, Any]]) -> dict[str, Any]:
-    body = {"model": session.endpoint.model, "messages": messages, "tools": [TOOL]}
-    headers = {"Authorization": f"Bearer {session.endpoint.api_key}"}
-    async with client.post(f"{session.endpoint.base_url}/chat/completions", json=body, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        message: dict[str, Any] = (await answer.json())["choices"][0]["message"]
-        return message
-
-
-def recorded(*, rewrite: bool) -> Recording:
-    """Three turns with tool calls; with `rewrite` the third forgets the second, as a condenser does."""
-
-    async def run() -> Recording:
-        script = [call_text("bash", {"command": "ls"}), call_text("bash", {"command": "wc -l a"}), "It is 3."]
-        engine = ScriptedEngine(qwen_style_tokenizer(), script)
-        async with opened(engine) as (gateway, session), aiohttp.ClientSession() as client:
-            first = await say(session, client, START)
-            result = {"role": "tool", "tool_call_id": first["tool_calls"][0]["id"], "content": "a"}
-            history = [*START, first, result]
-            second = await say(session, client, history)
-            result = {"role": "tool", "tool_call_id": second["tool_calls"][0]["id"], "content": "3 a"}
-            summary = {"role": "user", "content": "So far: one file, 3 lines."}
-            await say(session, client, [*history, summary] if rewrite else [*history, second, result])
-            return await gateway.close(session)
-
-    return asyncio.run(run())
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Pydantic serializer warnings"
+)  # ART's unions of OpenAI's types
 
 
 @pytest.mark.parametrize("rewrite", [False, True])
@@ -60,7 +28,9 @@ def test_rows_come_back_exactly(rewrite: bool, through_json: bool) -> None:
     there = group_to_art(group, {rollout.rollout_id: recording.calls})
     if through_json:
         data = json.loads(there.model_dump_json())
-        there = art.TrajectoryGroup([art.Trajectory(**t) for t in data["trajectories"]], metadata=data["metadata"])
+        there = art.TrajectoryGroup(
+            [art.Trajectory(**t) for t in data["trajectories"]], metadata=data["metadata"]
+        )
     back = group_from_art(there, "other")
     relabelled = tuple(row for row in back.rollouts[0].rows)
     assert [(r.token_ids, r.sampled, r.logprobs, r.version) for r in relabelled] == [
@@ -96,11 +66,15 @@ def test_what_cant_be_trained_on_exactly_is_refused_by_name() -> None:
         trajectory.messages_and_choices[2] = choice.model_copy(update=fields)
         return trajectory
 
-    with pytest.raises(LearnerError, match=r"trajectory r, history 0, message 2: the choice has no prompt_token_ids"):
+    with pytest.raises(
+        LearnerError, match=r"trajectory r, history 0, message 2: the choice has no prompt_token_ids"
+    ):
         rollout_from_art(changed(prompt_token_ids=None), "r")
     with pytest.raises(LearnerError, match=r"message 2: \d+ tokens and \d+ log-probabilities"):
         rollout_from_art(changed(token_ids=[1, 2]), "r")
     with pytest.raises(LearnerError, match=r"sampled with temperature 0\.2"):
         rollout_from_art(changed(temperature=0.2), "r")
     plain = changed(logprobs=None)  # a turn that is context, as in ART
-    assert sum(sum(r.sampled) for r in rollout_from_art(plain, "r").rows) < sum(sum(r.sampled) for r in recording.rows)
+    assert sum(sum(r.sampled) for r in rollout_from_art(plain, "r").rows) < sum(
+        sum(r.sampled) for r in recording.rows
+    )

@@ -24,6 +24,7 @@ CONFIGS = {
     "qwen_2_5_7b_local": 24,
     "qwen_2_5_7b_80gb": 80,
     "qwen_2_5_1_5b_16gb": 16,
+    "qwen_2_5_7b_art": 80,
 }
 PUBLISHED = {"qwen2.5-0.5b": 494_032_768, "qwen2.5-1.5b": 1_543_714_304, "qwen2.5-7b": 7_615_616_512}
 SEVEN = KNOWN["qwen2.5-7b"]
@@ -77,6 +78,16 @@ def test_on_one_card_engine_and_learner_take_turns_and_the_learner_waits_with_it
     assert not apart.fits and any("time_sharing" in line for line in apart.advice)
     config = load_config(RunConfig, Path("configs/qwen_2_5_7b_local.yaml"), ["engine.time_sharing=auto"])
     assert not make_plan(config, SEVEN, "vllm", pretended_card(24), gpus=2).turns
+
+
+def test_art_s_trainer_moves_away_while_rollouts_run_and_keeps_all_logits_of_a_row() -> None:
+    plan = planned("qwen_2_5_7b_art", 80)
+    assert plan.turns and plan.rollouts == plan.engine.total + plan.learner.runtime
+    assert plan.load.tokens == plan.context == 16_384
+    assert plan.learner.logits == 8 * 16_384 * SEVEN.vocabulary > 10 * planned("qwen_2_5_7b_80gb", 80).learner.logits
+    assert plan.learner.mask == 3 * 16_384**2
+    gpus = "learner.art={trainer_gpus: [0], inference_gpus: [1]}"
+    assert not planned("qwen_2_5_7b_art", 80, gpus, "engine.time_sharing='off'").turns
 
 
 def test_what_does_not_fit_says_what_to_change() -> None:

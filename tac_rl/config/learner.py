@@ -3,10 +3,11 @@
 `None` for a setting of the loss means "what the loss's paper says"; docs/learning.md has the table.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tac_rl.config.art import OF_ART, ArtSection
 from tac_rl.config.base import Section
 
 
@@ -47,6 +48,11 @@ class DpoSection(Section):
 class LearnerSection(Section):
     """Loss, optimiser, precision and limits of the LoRA learner."""
 
+    kind: Literal["own", "art"] = "own"
+    """own: this project's learner. art: the trainer and the vLLM server of OpenPipe's ART, on GPUs (docs/art.md); what
+    isn't named then has ART's values. `learner: art` is short for `learner: {kind: art}`."""
+    art: ArtSection = ArtSection()
+    """Of `kind: art`."""
     loss: Literal["grpo", "dr_grpo", "gspo", "cispo", "sft", "dpo"] = "grpo"
     """One module each in `tac_rl/learning/losses`. The last two are usually stages of a run (`stages`)."""
     sft: SftSection = SftSection()
@@ -110,3 +116,12 @@ class LearnerSection(Section):
     """Limit for starting the process and loading model and adapter."""
     step_timeout_s: float = Field(default=1800.0, gt=0)
     """Limit for one step; then the process is killed and the run ends with an error."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_in_one_word(cls, document: Any) -> Any:
+        if isinstance(document, str):
+            document = {"kind": document}
+        if isinstance(document, dict) and document.get("kind") == "art":
+            return {**OF_ART, **document}
+        return document

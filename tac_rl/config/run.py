@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from tac_rl.config.agent import BROWSER_MB, BROWSER_PROCESSES, SERVER_MB, SERVER_PROCESSES, AgentSection
+from tac_rl.config.art import beyond_art
 from tac_rl.config.base import Section
 from tac_rl.config.curriculum import CurriculumSection
 from tac_rl.config.engine import EngineSection
@@ -132,6 +133,13 @@ class RunConfig(Section):
                 raise ValueError(
                     f"sandbox.{name}: a browser (agent.openhands.browser: on) counts there; set it to {least} or more"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _what_art_can_do(self) -> "RunConfig":
+        problems = list(beyond_art(self)) if self.learner.kind == "art" else []
+        if problems:
+            raise ValueError("; ".join(problems) + " (or learner.kind: own)")
         return self
 
     @model_validator(mode="after")

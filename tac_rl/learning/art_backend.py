@@ -64,6 +64,8 @@ class TacBackend:
         """`learner`: everything but loss and learning rate, which `train` is given; `context_limit`: tokens of
         prompt and reply together; `min_group`: smaller groups are not trained on."""
         self._learner_settings = learner or LearnerSection()
+        if self._learner_settings.kind == "art":
+            raise ConfigError("TacBackend trains with our own learner; for ART's use its LocalBackend")
         self._engine_settings = engine or EngineSection(max_model_len=context_limit)
         self._gateway_settings = gateway
         self._context_limit = context_limit

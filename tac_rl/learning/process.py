@@ -36,6 +36,10 @@ ERRORS: Mapping[str, type[Exception]] = {"AdapterError": AdapterError}
 class ProcessLearner:
     """Starts, feeds and stops the learner's process."""
 
+    module = "tac_rl.learning.worker"
+    """What the process runs."""
+    stop_seconds = STOP_SECONDS
+
     def __init__(
         self,
         settings: LearnerSection,
@@ -57,7 +61,7 @@ class ProcessLearner:
         self.model_path = model_path
         self.scratch = scratch
         self.log = log
-        self.plan = {
+        self.plan: dict[str, Any] = {
             "model_path": str(model_path.resolve()),
             "settings": settings.model_dump(mode="json"),
             "iterations": iterations,
@@ -67,6 +71,8 @@ class ProcessLearner:
             "longest_row": longest_row,
         }
         self.process: asyncio.subprocess.Process | None = None
+        self.told: Mapping[str, Any] = {}
+        """What the process said of itself when it was started."""
         self._requests = 0
         self._lock = asyncio.Lock()
 
@@ -79,7 +85,7 @@ class ProcessLearner:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "tac_rl.learning.worker",
+                self.module,
                 str(os.getpid()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -89,7 +95,7 @@ class ProcessLearner:
             )
         resume = None if resume_from is None else str(resume_from.resolve())
         try:
-            await self._ask(
+            self.told = await self._ask(
                 {"do": "start", "plan": self.plan, "resume_from": resume}, self.settings.start_timeout_s
             )
         except BaseException:
@@ -117,7 +123,7 @@ class ProcessLearner:
         if process.stdin is not None:
             process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), 0.0 if self._lock.locked() else STOP_SECONDS)
+            await asyncio.wait_for(process.wait(), 0.0 if self._lock.locked() else self.stop_seconds)
         except TimeoutError:
             await _kill(process)
 

@@ -319,7 +319,7 @@ class StepLearner:
 
     def _save(self, rows: Sequence[TrainRow], version: int, out: Path) -> None:
         if not self.probe_ids:
-            self.probe_ids = _probe_ids(rows, self.vocabulary)
+            self.probe_ids = probe_ids(rows, self.vocabulary)
         save_adapter(
             self.model,
             self.optimizer,
@@ -377,7 +377,7 @@ class StepLearner:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def _probe_ids(rows: Sequence[TrainRow], vocabulary: int) -> tuple[int, ...]:
+def probe_ids(rows: Sequence[TrainRow], vocabulary: int) -> tuple[int, ...]:
     """The probe prompt: the last tokens of the first row that is trained on, where an update shows most."""
     if rows:
         ids = torch.cat([rows[0].inputs, rows[0].targets[-1:]])

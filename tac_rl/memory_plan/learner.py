@@ -20,6 +20,8 @@ NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 GRADIENTS_AT_ONCE = {"cpu": 0, "mps": 0, "cuda": 3}
 """Tensors as wide as the MLP that the backward pass of one layer holds beyond what it has freed by then. On the CPU
 none was measured; on CUDA it is an allowance that has not been measured."""
+ART_MASK_BYTES = 3
+"""ART's mask of attention, for each pair of a row's positions: a bias of 16 bits, and what it was made from."""
 SAMPLED_SHARE = 0.5
 """Of a row's tokens, where nothing is known yet: the rest is prompt and tool output."""
 RUNTIME_BYTES = {"cpu": 100 << 20, "mps": 256 << 20, "cuda": 700 << 20}
@@ -45,6 +47,10 @@ class LearnerLoad:
     checkpointing: bool
     device: str
     """`cpu`, `cuda` or `mps`."""
+    art: bool = False
+    """By ART's trainer: one row at a time, its logits all kept, its attention by a mask."""
+    moves_away: bool = False
+    """Between steps its weights are in the host's memory."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class LearnerMemory:
     activations: int
     logits: int
     runtime: int
+    mask: int = 0
 
     @property
     def total(self) -> int:
@@ -67,7 +74,7 @@ class LearnerMemory:
     @property
     def waiting(self) -> int:
         """Between steps: what it computes with is given back."""
-        return self.total - self.gradients - self.activations - self.logits
+        return self.total - self.gradients - self.activations - self.logits - self.mask
 
 
 def learner_load(
@@ -79,8 +86,9 @@ def learner_load(
     autocast: bool,
     checkpointing: bool = False,
 ) -> LearnerLoad:
-    """The largest micro-batch that a config allows: its budget, or one row that is longer than that."""
-    tokens = max(settings.micro_batch_tokens, longest_row)
+    """The largest micro-batch that a config allows: its budget, or one row that is longer than that. ART's is a row."""
+    art = settings.kind == "art"
+    tokens = longest_row if art else max(settings.micro_batch_tokens, longest_row)
     return LearnerLoad(
         tokens=tokens,
         sampled=int(tokens * SAMPLED_SHARE),
@@ -91,6 +99,8 @@ def learner_load(
         autocast=autocast,
         checkpointing=checkpointing,
         device=device,
+        art=art,
+        moves_away=art and settings.art.shared,
     )
 
 
@@ -105,6 +115,7 @@ def learner_memory(shape: ModelShape, load: LearnerLoad) -> LearnerMemory:
         activations=_activations(shape, load),
         logits=_logits(shape, load),
         runtime=RUNTIME_BYTES[load.device],
+        mask=ART_MASK_BYTES * load.row**2 if load.art else 0,
     )
 
 
@@ -158,6 +169,9 @@ def _layer_bytes(shape: ModelShape, load: LearnerLoad) -> int:
 
 
 def _logits(shape: ModelShape, load: LearnerLoad) -> int:
-    """Float32 logits, their softmax for the entropy, and the gradient: three or four of a size."""
+    """Float32 logits, their softmax for the entropy, and the gradient: three or four of a size. ART computes them in
+    chunks too, in 16 bits, but keeps those of all chunks for the backward pass."""
+    if load.art:
+        return 4 * 2 * load.tokens * shape.vocabulary
     one = min(4 * load.sampled * shape.vocabulary, LOGITS_BYTES)
     return 4 * one

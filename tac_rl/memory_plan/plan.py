@@ -47,8 +47,8 @@ class MemoryPlan:
 
     @property
     def rollouts(self) -> int:
-        """While rollouts run: the learner waits with its weights and its optimiser."""
-        return self.engine.total + self.learner.waiting
+        """While rollouts run: the learner waits with its weights and its optimiser, or without them."""
+        return self.engine.total + (self.learner.runtime if self.load.moves_away else self.learner.waiting)
 
     @property
     def step(self) -> int:

@@ -11,6 +11,7 @@ PARTS = {
     "optimiser": "optimiser",
     "activations": "activations",
     "logits": "logits",
+    "mask": "attention mask",
     "runtime": "runtime",
 }
 

@@ -10,6 +10,7 @@ from tac_rl.serving.base import Engine
 from tac_rl.serving.hardware import has_gpu, has_vllm
 from tac_rl.serving.transformers_engine import TransformersEngine
 from tac_rl.serving.vllm_engine import VllmEngine
+from tac_rl.serving.vllm_server import Server
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,8 +39,15 @@ def choose_engine(config: EngineSection) -> tuple[str, str]:
     return "vllm", "there is a GPU, and vLLM is installed"
 
 
-def build_engine(config: EngineSection, model_path: Path, logs: Path | None = None) -> Engine:
-    """The engine for the model in `model_path`, not started yet; its process writes `logs/engine.log`."""
+def build_engine(
+    config: EngineSection, model_path: Path, logs: Path | None = None, *, server: Server | None = None
+) -> Engine:
+    """The engine for the model in `model_path`, not started yet; its process writes `logs/engine.log`.
+
+    `server`: a vLLM server that somebody else has in hand, in place of what the config says.
+    """
+    if server is not None:
+        return VllmEngine(model_path, config, logs, server=server)
     kind, why = choose_engine(config)
     _LOG.info("engine: %s (%s)", kind, why)
     for folder in leftovers.sweep():

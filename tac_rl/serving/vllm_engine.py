@@ -23,7 +23,7 @@ from tac_rl.serving.adapters import check_adapter
 from tac_rl.serving.base import BASE_VERSION, Completion, Sampling
 from tac_rl.serving.model_folder import linear_shapes
 from tac_rl.serving.turns import Gate
-from tac_rl.serving.vllm_server import BASE_NAME, RunningVllm, VllmServer
+from tac_rl.serving.vllm_server import BASE_NAME, RunningVllm, Server, VllmServer
 
 _CHECK_SECONDS = 10.0
 _REASONS = {"stop": "stop", "length": "length"}
@@ -49,20 +49,26 @@ class VllmEngine:
     """An `Engine` over a model folder; see `tac_rl.serving.base` for the methods.
 
     `start` after a death (or `stop`) starts afresh, with the base only. `logs`: the folder in which a
-    server of ours writes `engine.log`.
+    server of ours writes `engine.log`. `server`: one that somebody else has in hand, in place of our own.
     """
 
     kind = "vllm"
 
     def __init__(
-        self, model_path: Path, config: EngineSection | None = None, logs: Path | None = None
+        self,
+        model_path: Path,
+        config: EngineSection | None = None,
+        logs: Path | None = None,
+        *,
+        server: Server | None = None,
     ) -> None:
         self.model_path = Path(model_path)
+        self._given = server
         self._logs = logs
         self._config = config or EngineSection()
         self.context_length = 0
         """Tokens of prompt and completion together; known after `start`."""
-        self._server: VllmServer | RunningVllm | None = None
+        self._server: Server | None = None
         self._session: aiohttp.ClientSession | None = None
         self._shapes: dict[str, tuple[int, int]] = {}
         self._loaded: dict[int, _Loaded] = {}
@@ -75,8 +81,10 @@ class VllmEngine:
         await self.stop()
         self._loaded, self._gate, self._wakes = {}, Gate(), 0
         self._shapes = linear_shapes(self.model_path)
-        server: VllmServer | RunningVllm
-        if self._config.vllm.url is not None:
+        server: Server
+        if self._given is not None:
+            server = self._given
+        elif self._config.vllm.url is not None:
             server = RunningVllm(self._config)
         else:
             server = VllmServer(self.model_path.resolve(), self._config, self._logs, self._on_death)
@@ -184,6 +192,8 @@ class VllmEngine:
         try:
             async with asyncio.timeout(self._config.request_timeout_s):
                 await self._gate.close()
+            if self._rests_by_itself:
+                return
             # mode=wait: the default aborts what another client may have in flight.
             await self._call("POST", "/sleep?level=1&mode=wait", None, self._config.request_timeout_s)
             await self._expect_sleeping(True)
@@ -198,7 +208,8 @@ class VllmEngine:
         `EngineError` where that fails; the server is then stopped, and `start` makes a new one.
         """
         try:
-            await self._call("POST", "/wake_up", None, self._config.request_timeout_s)
+            if not self._rests_by_itself:
+                await self._call("POST", "/wake_up", None, self._config.request_timeout_s)
             await self._expect_sleeping(False)
             self._wakes += 1
             for version, before in sorted(self._loaded.items()):
@@ -225,6 +236,10 @@ class VllmEngine:
             await session.close()
         if server is not None:
             await server.stop()
+
+    @property
+    def _rests_by_itself(self) -> bool:
+        return self._server is not None and self._server.rests_by_itself
 
     @property
     def base_url(self) -> str:

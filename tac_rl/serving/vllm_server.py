@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import aiohttp
 
@@ -28,6 +28,30 @@ _GUARD = Path(__file__).with_name("guard.py")
 _CPU_BATCH = 2048
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 15.0
+
+
+class Server(Protocol):
+    """A vLLM server, whoever started it."""
+
+    base_url: str
+    api_key: str
+
+    @property
+    def process_group(self) -> int | None: ...
+
+    @property
+    def folder(self) -> Path | None:
+        """Its own for temporary files; None where it isn't ours, or not started."""
+        ...
+
+    @property
+    def rests_by_itself(self) -> bool:
+        """Whether who started it also puts it to sleep and wakes it; the engine only holds requests meanwhile."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 def claim_port(wanted: int | None) -> int:
@@ -108,6 +132,8 @@ def server_environment(config: EngineSection, api_key: str, folder: Path) -> dic
 
 class VllmServer:
     """One server process. `on_death` is called when it ends without being asked to."""
+
+    rests_by_itself = False
 
     def __init__(
         self, model_path: Path, config: EngineSection, logs: Path | None, on_death: Callable[[str], None]
@@ -206,6 +232,7 @@ class RunningVllm:
 
     process_group = None
     folder = None
+    rests_by_itself = False
 
     def __init__(self, config: EngineSection) -> None:
         assert config.vllm.url is not None

@@ -84,6 +84,8 @@ def validate(
     report.lines += cards.gpu_lines(gpus, problem, torch, wanted=needs_gpu)
     _machine(report, config, plan, card)
     if config is not None:
+        if config.learner.kind == "art":
+            report.lines.append(_art_line(config))
         report.lines.append(models.model_line(config.model))
         if adapter is not None:
             report.lines.append(models.adapter_line(adapter, config.model))
@@ -139,7 +141,8 @@ def _shown(path: Path) -> Path:
 def _needs(config: "RunConfig | None", plan: "MemoryPlan | None") -> frozenset[str]:
     needs = set()
     if config is not None and plan is not None:
-        if plan.engine_kind == "vllm" and config.engine.vllm.python is None:
+        served_here = config.engine.vllm.python is None and config.learner.kind == "own"
+        if plan.engine_kind == "vllm" and served_here:
             needs.add("vllm")
         if config.learner.base_weights == "nf4":
             needs.add("bitsandbytes")
@@ -172,6 +175,21 @@ def _machine(report: Report, config: "RunConfig | None", plan: "MemoryPlan | Non
     if config is not None:
         ports = {"gateway.port": config.gateway.port, "engine.vllm.port": config.engine.vllm.port or 0}
     lines.append(machine.ports_line(ports))
+
+
+def _art_line(config: "RunConfig") -> Line:
+    """Whether ART's trainer and server can be had here."""
+    from tac_rl.errors import ConfigError
+
+    try:
+        from tac_rl.learning.art_learner import check_art
+
+        return Line("ART", Verdict.OK, f"Unsloth is installed; the server is {check_art(config)}")
+    except ConfigError as error:
+        found, _, fix = str(error).partition("; ")
+        return Line("ART", Verdict.FAIL, found, fix)
+    except ImportError as error:
+        return Line("ART", Verdict.FAIL, str(error), "./setup.sh")
 
 
 def _plan_line(plan: "MemoryPlan") -> Line:
