@@ -24,6 +24,7 @@ from tac_rl.config.run import RunConfig
 from tac_rl.errors import AdapterError, ConfigError, LearnerError, PublishError
 from tac_rl.learning.art_learner import ArtLearner, check_art
 from tac_rl.learning.base import GradedRollout, Group, Row
+from tac_rl.runs.reader import RunReader
 from tac_rl.serving.base import Sampling
 from tac_rl.serving.guard import processes_of
 from tac_rl.serving.publishing import Publisher
@@ -236,6 +237,29 @@ def test_art_trains_serves_and_is_restarted_behind_our_contract(with_doubles: No
     with pytest.raises(AdapterError, match="made for another base model"):
         asyncio.run(run.learner.start(tmp_path / "v5"))
     assert run.learner.process is None
+
+
+@pytest.mark.timeout(600)
+def test_a_run_through_the_door_trains_with_art(with_doubles: None, tmp_path: Path) -> None:
+    engine = {"kind": "vllm", "time_sharing": "on", "max_model_len": 2048, "start_timeout_s": 240}
+    learner = {"kind": "art", "base_weights": "bfloat16", "learning_rate": 1e-3, "start_timeout_s": 300}
+    settings = {
+        "engine": {**engine, "vllm": {"python": sys.executable}},
+        "learner": {**learner, "art": {"logprob_chunk": 128}},
+        "runs_dir": str(tmp_path / "runs"),
+        "iterations": 1,
+        "rollouts": {"groups": 6, "group_size": 4, "concurrency": 8},
+        "evaluation": {"every": 0, "attempts": 1, "final_attempts": 1},
+    }
+    command = [sys.executable, "tac_rl/train.py", "--config", "configs/tiny_cpu.yaml", "--name", "door"]
+    command += [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, cwd=TESTS.parent)
+    assert done.returncode == 0, done.stderr
+    with RunReader(tmp_path / "runs" / "door") as reader:
+        [iteration] = reader.iterations()
+        [version] = reader.versions()
+    assert iteration.metrics["updates"] == iteration.metrics["trained_rollouts"] > 0
+    assert (version.path / "learner.json").is_file()
 
 
 def test_what_is_missing_is_one_error_before_anything_starts(

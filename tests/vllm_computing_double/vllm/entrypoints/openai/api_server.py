@@ -39,7 +39,12 @@ class ComputingDouble:
             return web.json_response({"error": "no such model"}, status=404)
         self.seen["completions"] += 1
         version, prompt = self.versions[body["model"]], body["prompt"]
-        sampling = Sampling(body["temperature"], max_tokens=body["max_tokens"], seed=body.get("seed"))
+        sampling = Sampling(
+            body["temperature"],
+            max_tokens=body["max_tokens"],
+            stop_token_ids=tuple(body.get("stop_token_ids", ())),
+            seed=body.get("seed"),
+        )
         completion = await self.engine.generate(prompt, sampling, version)
         choice: dict[str, Any] = {
             "token_ids": completion.token_ids,
