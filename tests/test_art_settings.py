@@ -12,7 +12,12 @@ from tac_rl.config.run import RunConfig
 from tac_rl.errors import ConfigError
 from tac_rl.learning.art_settings import as_options, model_config, row_length, server_config, train_arguments
 from tac_rl.learning.step import resolved_loss
+from tac_rl.memory_plan.plan import make_plan
+from tac_rl.memory_plan.shape import read_shape
 from tac_rl.serving.art_runtime import flags
+from tac_rl.serving.card import pretended_card
+from tac_rl.validation import checks
+from tac_rl.validation.lines import Verdict
 
 SHIPPED = Path("configs/qwen_2_5_7b_art.yaml")
 
@@ -130,3 +135,12 @@ def test_the_server_is_told_what_a_server_of_ours_is_told(tmp_path: Path) -> Non
 def test_the_shipped_config_is_right_and_fits_its_card() -> None:
     config = load_config(RunConfig, SHIPPED)
     assert config.learner.kind == "art" and config.learner.art.shared
+
+
+def test_the_validation_says_what_of_art_is_missing_and_asks_for_no_vllm_of_ours() -> None:
+    config = load_config(RunConfig, SHIPPED)
+    line = checks._art_line(config)
+    assert line.verdict is Verdict.FAIL and "needs unsloth" in line.found
+    assert "art-local" in line.fix and "learner.kind: own" in line.fix
+    plan = make_plan(config, read_shape(config.model), "vllm", pretended_card(80))
+    assert "vllm" not in checks._needs(config, plan)
