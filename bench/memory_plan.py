@@ -1,8 +1,11 @@
-"""The memory plan beside what a step takes, on the CPU: random models of three sizes, made on the spot.
+"""The memory plan beside what a step takes, on the CPU: random models, made on the spot.
+
+The plan's constants were adjusted to the shapes `FITTED`. `INDEPENDENT` are others, in every dimension, chosen before
+they were measured: they tell how far the plan is right where nobody looked.
 
 Each measurement has a process of its own: libraries are loaded, then the resident memory is noted; the learner is
 made, and from there the kernel keeps the peak over one step (`VmHWM`). One JSON line each: predicted and measured
-MB, by the plan's parts. Run as `python bench/memory_plan.py`; `--only 256` for one size.
+MB, by the plan's parts. Run as `python bench/memory_plan.py`; `--only h256` for one shape.
 """
 
 import argparse
@@ -10,15 +13,39 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-SIZES = {
-    # hidden: layers, intermediate, heads, key heads, vocabulary, tokens at once, tokens of a row
-    256: (8, 1024, 8, 2, 8192, 2560, 512),
-    512: (6, 2048, 8, 2, 8192, 2304, 768),
-    896: (4, 4864, 14, 2, 8192, 2048, 1024),
+
+@dataclass(frozen=True)
+class Shape:
+    """A model, and what a step computes of it."""
+
+    hidden: int
+    layers: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    tokens: int
+    """At once."""
+    row: int
+    """Tokens of each row."""
+    rank: int = 16
+
+
+FITTED = {
+    "h256": Shape(256, 8, 1024, 8, 2, 8192, 2560, 512),
+    "h512": Shape(512, 6, 2048, 8, 2, 8192, 2304, 768),
+    "h896": Shape(896, 4, 4864, 14, 2, 8192, 2048, 1024),
 }
+INDEPENDENT = {
+    "deep": Shape(384, 12, 1024, 6, 6, 32_000, 1536, 384, rank=32),  # every head with keys of its own
+    "wide": Shape(1024, 3, 2816, 16, 8, 50_000, 1024, 256, rank=64),  # a vocabulary that weighs
+    "many": Shape(640, 10, 1728, 10, 5, 4096, 3000, 600, rank=8),  # many short rows
+    "long": Shape(256, 4, 512, 16, 4, 2048, 3072, 1536),  # scores of a row are computed in parts
+}
+SHAPES = FITTED | INDEPENDENT
 VARIANTS = (("float32", False), ("float32", True), ("bfloat16", False))
 """Precision of products, and gradient checkpointing."""
 MB = 2**20
@@ -32,7 +59,7 @@ def status(field: str) -> int:
     raise KeyError(field)
 
 
-def measure(hidden: int, precision: str, checkpointing: bool) -> None:
+def measure(name: str, precision: str, checkpointing: bool) -> None:
     """Print one measurement as a JSON line."""
     import random
 
@@ -45,24 +72,25 @@ def measure(hidden: int, precision: str, checkpointing: bool) -> None:
     from tac_rl.memory_plan.learner import learner_load, learner_memory
     from tac_rl.memory_plan.shape import shape_of
 
-    layers, inner, heads, kinds, vocabulary, tokens, length = SIZES[hidden]
+    shape = SHAPES[name]
+    vocabulary, tokens, length = shape.vocabulary, shape.tokens, shape.row
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kinds,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
         tie_word_embeddings=True,
         max_position_embeddings=4096,
     )
     random_ = random.Random(0)
 
-    def row(name: str) -> Row:
+    def row(rollout: str) -> Row:
         ids = tuple(random_.randrange(vocabulary) for _ in range(length))
         sampled = tuple(place >= length // 2 for place in range(length))
-        return Row(name, ids, sampled, tuple(-9.0 if flag else 0.0 for flag in sampled), 0)
+        return Row(rollout, ids, sampled, tuple(-9.0 if flag else 0.0 for flag in sampled), 0)
 
     rows = [row(str(number)) for number in range(tokens // length)]
     rollouts = tuple(GradedRollout(r.rollout_id, float(n), (r,)) for n, r in enumerate(rows))
@@ -72,6 +100,7 @@ def measure(hidden: int, precision: str, checkpointing: bool) -> None:
             "device": "cpu",
             "gradient_checkpointing": checkpointing,
             "micro_batch_tokens": tokens,
+            "lora": {"rank": shape.rank, "alpha": 2 * shape.rank},
         }
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +132,8 @@ def measure(hidden: int, precision: str, checkpointing: bool) -> None:
         json.dumps(
             {
                 "bench": "memory_plan",
-                "hidden": hidden,
+                "shape": name,
+                "fitted": name in FITTED,
                 "parameters": shape_of(config.to_dict(), "bench").parameters,
                 "tokens": tokens,
                 "precision": precision,
@@ -131,21 +161,21 @@ def trim() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", type=int, choices=tuple(SIZES), action="append")
+    parser.add_argument("--only", choices=tuple(SHAPES), action="append")
     parser.add_argument("--variant", type=int, choices=range(len(VARIANTS)), action="append")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        hidden, precision, checkpointing = json.loads(arguments.measure)
-        measure(hidden, precision, checkpointing)
+        name, precision, checkpointing = json.loads(arguments.measure)
+        measure(name, precision, checkpointing)
         return
     from tac_rl.learning.process import worker_environment
 
-    for hidden in arguments.only or SIZES:
+    for name in arguments.only or SHAPES:
         for number in arguments.variant or range(len(VARIANTS)):
-            command = [sys.executable, __file__, "--measure", json.dumps([hidden, *VARIANTS[number]])]
+            command = [sys.executable, __file__, "--measure", json.dumps([name, *VARIANTS[number]])]
             environment = worker_environment(1, large_model=True)
-            subprocess.run(command, check=True, timeout=600, env=environment)
+            subprocess.run(command, check=True, timeout=1800, env=environment)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 from tac_rl.agents.base import AgentStep
 from tac_rl.agents.factory import agent_maker, equipment_of, make_agent
 from tac_rl.agents.scripted import Demonstrator
+from tac_rl.config.engine import EngineSection
 from tac_rl.config.run import RunConfig
 from tac_rl.curriculum.sampling import Curriculum
 from tac_rl.errors import ConfigError, RunError
@@ -25,6 +26,7 @@ from tac_rl.learning.process import ProcessLearner
 from tac_rl.learning.recorded import RowKeeper, planned_stages, traces_of
 from tac_rl.learning.stages import stages_of
 from tac_rl.loop import TrainingLoop
+from tac_rl.memory_plan.placement import Placement, place
 from tac_rl.memory_plan.plan import MemoryPlan, make_plan
 from tac_rl.memory_plan.shape import read_shape
 from tac_rl.office.build import build_office
@@ -40,8 +42,8 @@ from tac_rl.sandboxes.base import SandboxProvider
 from tac_rl.sandboxes.select import make_limits, make_provider
 from tac_rl.serving.base import BASE_VERSION
 from tac_rl.serving.build import build_engine, choose_engine
-from tac_rl.serving.card import find_card, pretended_card
-from tac_rl.serving.hardware import count_gpus, shares_accelerator
+from tac_rl.serving.card import find_cards, pretended_card, this_cpu
+from tac_rl.serving.hardware import count_gpus
 from tac_rl.serving.model_check import check_model_folder
 from tac_rl.serving.publishing import Publisher
 from tac_rl.serving.vllm_engine import VllmEngine
@@ -62,22 +64,25 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
     started = time.monotonic()
     packages, heldout = choose_packages(config.tasks, package_loader(config))
     check_ruler(config.rewards.ruler, own_context=context_limit(config))
-    learner = _learner(config, store)
     traces = traces_of(config, {p.name for p in heldout}, after=store.resume_point.iteration)
     async with AsyncExitStack() as stack:
         provider = _sandboxes(config, stack, run=store.name)
-        stack.push_async_callback(learner.stop)
         point = store.resume_point
         gateway: SessionDoor
-        if isinstance(learner, ArtLearner):  # ART's trainer starts the server that is served from
-            await learner.start(point.adapter)
-            publisher, gateway = await _own_gateway(config, stack, store.logs, server=learner.server)
+        if config.learner.kind == "art":
+            art = _art_learner(config, store)
+            learner: ProcessLearner = art
+            stack.push_async_callback(learner.stop)
+            await learner.start(point.adapter)  # ART's trainer starts the server that is served from
+            publisher, gateway = await _own_gateway(config, stack, store.logs, server=art.server, learns=True)
         else:
-            publisher, gateway = await _served_model(config, stack, store.logs)
+            publisher, gateway = await _served_model(config, stack, store.logs, learns=True)
+            learner = _learner(config, store, place(config, publisher.engine.kind, count_gpus()))
+            stack.push_async_callback(learner.stop)
+            async with publisher.resting():  # on one GPU, loading the model is the learner's turn
+                await learner.start(point.adapter)
         office = await _office(config, (*packages, *heldout), gateway, stack, store.logs / "office.log")
         rewarder = await _rewarder(config, store, gateway, stack)
-        if not isinstance(learner, ArtLearner):
-            await learner.start(point.adapter)
         report = await publisher.restore(point.adapter, point.version)
         if report is not None:
             store.record_publish(
@@ -181,10 +186,10 @@ async def serving(
         yield Served(workshop, gateway, publisher, number, adapter)
 
 
-def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
+def plan_of(config: RunConfig, *, finished: int = 0, gpus: int | None = None) -> dict[str, Any]:
     """What `train.py` would start, as plain JSON; checks everything that can be checked without starting.
 
-    `finished`: iterations that a run to be resumed has behind it.
+    `finished`: iterations that a run to be resumed has behind it; `gpus`: that the machine is to be taken to have.
     """
     packages, heldout = choose_packages(config.tasks, package_loader(config))
     make_provider(config.sandbox).check()
@@ -197,6 +202,8 @@ def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
         engine, reason = "of the gateway", "gateway.socket names a service"
     else:
         engine, reason = choose_engine(config.engine)
+    if config.gateway.socket is None:
+        place(config, engine, count_gpus() if gpus is None else gpus)
     rollouts = config.rollouts
     return {
         "engine": engine,
@@ -223,18 +230,18 @@ def plan_of(config: RunConfig, *, finished: int = 0) -> dict[str, Any]:
     }
 
 
-def memory_plan_of(config: RunConfig, vram_gb: float | None = None) -> MemoryPlan:
-    """What the run takes, on the card of this machine or on one of `vram_gb`; the model's weights need not be there.
+def memory_plan_of(config: RunConfig, vram_gb: Sequence[float] = ()) -> MemoryPlan:
+    """What the run takes, on the cards of this machine or on some of `vram_gb`; the model's weights need not be there.
 
-    Raises `ConfigError` where neither the model's folder nor its name tells its shape.
+    Raises `ConfigError` where neither the model's folder nor its name tells its shape, or a GPU isn't there.
     """
-    card = find_card() if vram_gb is None else pretended_card(vram_gb)
+    cards = [pretended_card(size) for size in vram_gb] or find_cards()
     kind = config.engine.kind
     if kind == "auto":
-        kind = "vllm" if card.kind == "cuda" else "transformers"
-    return make_plan(
-        config, read_shape(config.model), kind, card, gpus=1 if vram_gb else max(1, count_gpus())
-    )
+        kind = "vllm" if cards[0].kind == "cuda" else "transformers"
+    placement = place(config, kind, len(vram_gb) or count_gpus())
+    shape = read_shape(config.model)
+    return make_plan(config, shape, kind, cards, placement, cpu=this_cpu(), pretended=bool(vram_gb))
 
 
 def context_limit(config: RunConfig) -> int:
@@ -248,22 +255,28 @@ def context_limit(config: RunConfig) -> int:
     return min(int(model.get("max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT)
 
 
-def _learner(config: RunConfig, store: RunStore) -> ProcessLearner:
-    scratch, log, longest = store.directory / "scratch", store.logs / "learner.log", context_limit(config)
-    if config.learner.kind == "art":
-        return ArtLearner(
-            config, folder=store.directory / "art", scratch=scratch, log=log, longest_row=longest
-        )
+def _learner(config: RunConfig, store: RunStore, placement: Placement) -> ProcessLearner:
     return ProcessLearner(
         config.learner,
         model_path=config.model,
-        scratch=scratch,
-        log=log,
+        scratch=store.directory / "scratch",
+        log=store.logs / "learner.log",
         iterations=config.iterations,
         seed=config.seed,
         temperature=config.rollouts.temperature,
         stages=stages_of(config),
-        longest_row=longest,
+        longest_row=context_limit(config),
+        placement=placement,
+    )
+
+
+def _art_learner(config: RunConfig, store: RunStore) -> ArtLearner:
+    return ArtLearner(
+        config,
+        folder=store.directory / "art",
+        scratch=store.directory / "scratch",
+        log=store.logs / "learner.log",
+        longest_row=context_limit(config),
     )
 
 
@@ -275,34 +288,42 @@ def _sandboxes(config: RunConfig, stack: AsyncExitStack, *, run: str = "") -> Sa
 
 
 async def _served_model(
-    config: RunConfig, stack: AsyncExitStack, logs: Path
+    config: RunConfig, stack: AsyncExitStack, logs: Path, *, learns: bool = False
 ) -> tuple[Publisher, SessionDoor]:
     if config.gateway.socket is not None:
         remote = RemoteGateway(config.model, config.engine, config.gateway)
         stack.push_async_callback(remote.stop)
         await remote.start()
-        turns = remote.kind == VllmEngine.kind and shares_accelerator(config.engine)
-        return Publisher(remote, config.engine.publish, sleeper=remote if turns else None), remote
-    return await _own_gateway(config, stack, logs)
+        placement = place(config, remote.kind, count_gpus(), learns=learns)
+        return Publisher(remote, config.engine.publish, sleeper=remote if placement.turns else None), remote
+    return await _own_gateway(config, stack, logs, learns=learns)
 
 
 async def _own_gateway(
-    config: RunConfig, stack: AsyncExitStack, logs: Path, *, server: Server | None = None
+    config: RunConfig,
+    stack: AsyncExitStack,
+    logs: Path,
+    *,
+    server: Server | None = None,
+    learns: bool = False,
 ) -> tuple[Publisher, Gateway]:
     """In this process, whatever `gateway.socket` says. `server`: of `build_engine`."""
-    engine = build_engine(config.engine, config.model, logs, server=server)
+    kind = VllmEngine.kind if server is not None else choose_engine(config.engine)[0]
+    placement = place(config, kind, count_gpus(), learns=learns)
+    engine = build_engine(_placed(config.engine, placement), config.model, logs, server=server)
     stack.push_async_callback(engine.stop)
     await engine.start()
     gateway = Gateway(engine, Renderer.from_path(config.model), config.gateway)
     stack.push_async_callback(gateway.stop)
     await gateway.start()
-    sleeper = engine if isinstance(engine, VllmEngine) and shares_accelerator(config.engine) else None
-    if sleeper is not None and config.rollouts.max_staleness:
-        raise ConfigError(
-            "rollouts.max_staleness: engine and learner take turns on one GPU, so no rollout can go on while the "
-            "learner steps; set it to 0, or give them a GPU each (CUDA_VISIBLE_DEVICES) and engine.time_sharing: off"
-        )
+    sleeper = engine if isinstance(engine, VllmEngine) and placement.turns else None
     return Publisher(engine, config.engine.publish, sleeper=sleeper), gateway
+
+
+def _placed(engine: EngineSection, placement: Placement) -> EngineSection:
+    """The section with what `auto` and nothing said came to on this machine."""
+    vllm = engine.vllm.model_copy(update={"gpus": placement.engine})
+    return engine.model_copy(update={"time_sharing": "on" if placement.turns else "off", "vllm": vllm})
 
 
 async def _office(

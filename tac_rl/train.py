@@ -32,7 +32,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="print the config and the plan, start nothing")
     parser.add_argument("--json", action="store_true", help="with --dry-run: one JSON object")
     parser.add_argument(
-        "--vram", type=float, metavar="GB", help="with --dry-run: plan memory for a card of so many GB"
+        "--vram",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="GB",
+        help="with --dry-run: plan memory for a card of so many GB, or for several",
     )
     return parser.parse_args(arguments)
 
@@ -46,11 +51,13 @@ def main(arguments: Sequence[str]) -> int:
     config = load_config(RunConfig, source, args.overrides)
     if args.name:
         config = config.model_copy(update={"name": args.name})
-    if args.vram is not None and not (args.dry_run and args.vram > 0):
-        raise ConfigError("--vram is a number of GB above 0, and goes with --dry-run")
+    if args.vram and not (args.dry_run and min(args.vram) > 0):
+        raise ConfigError("--vram takes numbers of GB above 0, and goes with --dry-run")
     finished = finished_iterations(directory) if directory else 0
     if args.dry_run:
-        return dry_run(config, memory_plan_of(config, args.vram), finished=finished, as_json=args.json)
+        memory = memory_plan_of(config, args.vram)
+        gpus = len(args.vram) or None
+        return dry_run(config, memory, finished=finished, gpus=gpus, as_json=args.json)
     plan_of(config, finished=finished)  # what is wrong with the config is told before a run directory is made
     if directory:
         store = RunStore.resume(directory, iterations=config.iterations)
@@ -84,16 +91,18 @@ async def train(config: RunConfig, store: RunStore) -> int:
     return 0
 
 
-def dry_run(config: RunConfig, memory: MemoryPlan, *, finished: int, as_json: bool) -> int:
+def dry_run(
+    config: RunConfig, memory: MemoryPlan, *, finished: int, gpus: int | None, as_json: bool
+) -> int:
     """The resolved config, the memory plan, which needs no weights, and what would be started, which does."""
     resolved = config.model_dump(mode="json")
     if as_json:
-        plan = {**plan_of(config, finished=finished), "memory": memory.document()}
+        plan = {**plan_of(config, finished=finished, gpus=gpus), "memory": memory.document()}
         print(json.dumps({"config": resolved, "plan": plan}))
         return 0
     print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
     print("\n".join(plan_lines(memory)), end="\n\n", flush=True)
-    plan = plan_of(config, finished=finished)
+    plan = plan_of(config, finished=finished, gpus=gpus)
     print("# What would be started")
     print(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), end="")
     return 0

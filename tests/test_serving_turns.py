@@ -15,7 +15,7 @@ from serving_models import make_adapter, make_model
 from tac_rl.config.engine import EngineSection, VllmSection
 from tac_rl.errors import EngineError, PublishError
 from tac_rl.serving.base import Sampling
-from tac_rl.serving.hardware import shares_accelerator
+from tac_rl.serving.hardware import can_sleep
 from tac_rl.serving.publishing import Publisher
 from tac_rl.serving.turns import Gate
 from tac_rl.serving.vllm_engine import VllmEngine
@@ -205,13 +205,11 @@ def test_closing_that_is_given_up_leaves_the_gate_open() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(
-    ("setting", "gpus", "shared"), [("on", 0, True), ("off", 1, False), ("auto", 2, False)]
-)
-def test_who_shares_an_accelerator(
-    setting: Any, gpus: int, shared: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("setting", "gpus", "wanted"), [("on", 0, True), ("off", 1, False), ("auto", 2, False)])
+def test_which_servers_are_started_so_that_they_can_sleep(
+    setting: Any, gpus: int, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tac_rl.serving.hardware.count_gpus", lambda: gpus)
-    assert shares_accelerator(EngineSection(time_sharing=setting)) is shared
+    assert can_sleep(EngineSection(time_sharing=setting)) is wanted
     monkeypatch.setattr("tac_rl.serving.hardware.count_gpus", lambda: 1)
-    assert shares_accelerator(EngineSection(time_sharing="auto"))
+    assert can_sleep(EngineSection(time_sharing="auto"))

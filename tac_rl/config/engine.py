@@ -1,7 +1,7 @@
 """The `engine` section: what turns token ids into token ids."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,9 @@ class VllmSection(Section):
     """Interpreter of the environment that has vLLM; None: the one that runs TAC-RL."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """Loopback port of the server; None: any free one."""
+    gpus: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """GPUs of the server, counted from 0 as this process sees them (`CUDA_VISIBLE_DEVICES`, else as nvidia-smi does).
+    Several: the model is split over them (tensor parallelism). Empty: the first."""
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
     """Share of the GPU's memory that the server may take; ignored without a GPU."""
     cpu_kvcache_gb: int = Field(default=1, ge=1)
@@ -76,8 +79,8 @@ class EngineSection(Section):
     start_timeout_s: float = Field(default=240.0, gt=0)
     """Longest time until the engine answers."""
     time_sharing: Literal["auto", "on", "off"] = "auto"
-    """With vLLM: its weights sleep in the host's memory while the learner steps, and requests wait. `auto`: where
-    engine and learner have one GPU between them."""
+    """With vLLM: its weights sleep in the host's memory while the learner steps, and requests wait; between steps the
+    learner sleeps there. `auto`: where engine and learner have a GPU in common."""
     vllm: VllmSection = VllmSection()
     """The managed vLLM server."""
     publish: PublishSection = PublishSection()

@@ -103,8 +103,9 @@ class LearnerSection(Section):
     base_weights: Literal["auto", "float32", "bfloat16", "nf4"] = "auto"
     """Number format of the frozen base model. auto: bfloat16 on a GPU that computes in it, else float32. nf4: four
     bits (QLoRA, needs the extra `qlora`), a third of the memory of bfloat16."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto: cuda where there is one, else Apple's mps, else cpu."""
+    device: str = Field(default="auto", pattern="^(auto|cpu|mps|cuda(:[0-9]+)?)$")
+    """auto: cuda where there is one, else Apple's mps, else cpu. Of several GPUs auto and cuda take the first that the
+    engine leaves free; cuda:1 names one, counted as in `engine.vllm.gpus`."""
     threads: int = Field(default=1, ge=1)
     """Threads of torch on the CPU."""
     micro_batch_tokens: int = Field(default=2048, ge=1)

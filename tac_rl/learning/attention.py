@@ -121,6 +121,11 @@ def _make_mask(length: int, total: int, dtype: torch.dtype, device: torch.device
 _kept_mask = lru_cache(maxsize=256)(_make_mask)
 
 
+def forget_masks() -> None:
+    """Let go of the kept masks; they are made anew where they are needed."""
+    _kept_mask.cache_clear()
+
+
 def _fused(query_HSD: Tensor, key_KLD: Tensor, value_KLD: Tensor, scaling: float) -> Tensor:
     """The fused kernel, whose memory grows only linearly with the length."""
     output: Tensor = nn.functional.scaled_dot_product_attention(

@@ -90,9 +90,19 @@ def _quantised(device: torch.device) -> dict[str, Any]:
 def choose_device(wanted: str) -> torch.device:
     """The device that `learner.device` names. Raises `LearnerError` where torch finds none of the kind."""
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted != "auto" and not found[wanted]:
+    if wanted == "auto":
+        return torch.device(next(kind for kind in found if found[kind]))
+    device = torch.device(wanted)
+    if not found[device.type]:
         raise LearnerError(f"learner.device is {wanted}, but torch finds none; set it to auto or cpu")
-    return torch.device(next(kind for kind in found if found[kind]) if wanted == "auto" else wanted)
+    if device.index is not None:
+        if device.index >= torch.cuda.device_count():
+            raise LearnerError(
+                f"learner.device is {wanted}, but torch finds {torch.cuda.device_count()} of them, counted from 0; "
+                "set it to auto, or to one that is there"
+            )
+        torch.cuda.set_device(device)  # Some kernels compute on the current device, whatever they are given.
+    return device
 
 
 def wants_bfloat16(precision: str, device: torch.device) -> bool:

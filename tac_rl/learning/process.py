@@ -21,6 +21,8 @@ from tac_rl.errors import AdapterError, LearnerError
 from tac_rl.learning.base import Group, StepResult
 from tac_rl.learning.rows import write_groups
 from tac_rl.learning.stages import Stage
+from tac_rl.memory_plan.placement import Placement
+from tac_rl.serving.hardware import gpu_environment
 
 ANSWER_BYTES = 1 << 20
 """Longest answer; answers are a few hundred bytes."""
@@ -52,23 +54,30 @@ class ProcessLearner:
         temperature: float = 1.0,
         stages: Sequence[Stage] = (),
         longest_row: int = 0,
+        placement: Placement | None = None,
     ) -> None:
         """`scratch`: a folder of this learner's own for rows on their way; `log`: where the process's
         standard error is appended; `iterations`: of the whole run (for the learning rate's schedule);
         `temperature`: the engine's sampling temperature; `stages`: of the run, where it has several;
-        `longest_row`: the context, in tokens."""
+        `longest_row`: the context, in tokens; `placement`: its GPU, and whether it takes turns on it with the engine;
+        None: what `settings` say, and none."""
         self.settings = settings
         self.model_path = model_path
         self.scratch = scratch
         self.log = log
+        self._gpus = [] if placement is None or placement.learner is None else [placement.learner]
+        # The process sees only its own of several GPUs, as the first.
+        numbered = self._gpus and settings.device.startswith("cuda:")
+        device = {"device": "cuda"} if numbered else {}
         self.plan: dict[str, Any] = {
             "model_path": str(model_path.resolve()),
-            "settings": settings.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json") | device,
             "iterations": iterations,
             "seed": seed,
             "temperature": temperature,
             "stages": [stage.as_json() for stage in stages],
             "longest_row": longest_row,
+            "takes_turns": placement is not None and placement.turns,
         }
         self.process: asyncio.subprocess.Process | None = None
         self.told: Mapping[str, Any] = {}
@@ -90,7 +99,9 @@ class ProcessLearner:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=worker_environment(self.settings.threads, large_model=is_large(self.model_path)),
+                env=worker_environment(
+                    self.settings.threads, large_model=is_large(self.model_path), gpus=self._gpus
+                ),
                 limit=ANSWER_BYTES,
             )
         resume = None if resume_from is None else str(resume_from.resolve())
@@ -199,8 +210,11 @@ def is_large(model_path: Path) -> bool:
     return sum(file.stat().st_size for file in model_path.glob("*.safetensors")) > LARGE_MODEL_BYTES
 
 
-def worker_environment(threads: int, *, large_model: bool = False) -> dict[str, str]:
-    """The environment that the process runs in; what it sets only counts from a process's start."""
+def worker_environment(
+    threads: int, *, large_model: bool = False, gpus: Sequence[int] = ()
+) -> dict[str, str]:
+    """The environment that the process runs in; what it sets only counts from a process's start. `gpus`: that it is to
+    see, of those that we see; none: all."""
     package = str(Path(tac_rl.__file__).resolve().parents[1])  # importable there as it is here
     # glibc keeps tensors of up to 32 MB on its heap, whose gaps then take up to as much again as the tensors. Mapped
     # one by one they go back to the system when they are freed, for some 30 % more processor time.
@@ -208,6 +222,7 @@ def worker_environment(threads: int, *, large_model: bool = False) -> dict[str, 
     return {
         **tidy,
         **os.environ,
+        **gpu_environment(gpus),
         "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),

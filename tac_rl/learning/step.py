@@ -26,7 +26,7 @@ from tac_rl.learning.adapters import (
     save_adapter,
     trainable,
 )
-from tac_rl.learning.attention import Segment
+from tac_rl.learning.attention import Segment, forget_masks
 from tac_rl.learning.base import Group
 from tac_rl.learning.batching import TrainRow, minibatches, token_weights, train_rows
 from tac_rl.learning.forward import Policy
@@ -41,6 +41,7 @@ from tac_rl.learning.preference import FlatTokens, settle_pairs
 from tac_rl.learning.ratios import log_ratio
 from tac_rl.learning.reference import Reference
 from tac_rl.learning.selection import select
+from tac_rl.learning.sleeping import Sleeper, changing_tensors, frozen_tensors
 from tac_rl.learning.stages import Stage, learning_rate, stage_at
 
 PROBE_TOKENS = 64
@@ -107,7 +108,20 @@ class StepLearner:
         )
         self.version = 0
         self.probe_ids: tuple[int, ...] = ()
+        self._sleeper = Sleeper(self.device)
         self._enter(self.stages[0])
+
+    def sleep(self) -> None:
+        """Leave the device to the engine until `wake`; on the CPU there is nothing to leave."""
+        if self.device.type != "cpu" and not self._sleeper.asleep:
+            self.optimizer.zero_grad(set_to_none=True)  # Of a step that failed.
+            forget_masks()
+            changing = changing_tensors(self.model, self.optimizer, self.reference)
+            self._sleeper.sleep(frozen_tensors(self.model), changing)
+
+    def wake(self) -> None:
+        """Come back to the device. Raises `LearnerError` where its memory is taken."""
+        self._sleeper.wake()
 
     def _enter(self, stage: Stage, *, within: Path | None = None) -> None:
         """Begin a stage, or go on in the middle of it from the adapter directory `within`.

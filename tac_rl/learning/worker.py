@@ -8,6 +8,9 @@ and with its parent, however that dies.
 Requests: `{"id", "do": "start", "plan": {...}, "resume_from": path or null}` and
 `{"id", "do": "step", "rows": folder, "version", "out": folder}`.
 Answers: `{"id", "result": {...}}` or `{"id", "error": class name, "message"}`.
+
+A learner that takes turns with the engine (`"takes_turns"` in the plan) sleeps before any answer is given, also that of
+a step that failed: the engine wakes up when it is heard.
 """
 
 import ctypes
@@ -15,7 +18,9 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +45,40 @@ class Worker:
 
     def __init__(self) -> None:
         self.learner: Any = None
+        self.takes_turns = False
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request's result, or its error."""
+        answer = _tried(lambda: self._do(request))
+        if self.takes_turns and self.learner is not None:
+            # Only now: while an error was under way, its traceback held on to the tensors of the step.
+            began = time.perf_counter()
+            slept = _tried(lambda: self.learner.sleep())
+            if "error" in slept:
+                answer = slept
+            elif "metrics" in answer.get("result", {}):
+                answer["result"]["metrics"]["sleep_seconds"] = time.perf_counter() - began
+        return {"id": request["id"], **answer}
+
+    def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["do"] == "start":
             return self._start(request)
         if self.learner is None:
             raise LearnerError("a step was asked for before the learner was started")
+        began = time.perf_counter()
+        self.learner.wake()
+        woken = time.perf_counter() - began
         metrics, skipped = self.learner.step(
             read_groups(Path(request["rows"])), request["version"], Path(request["out"])
         )
-        return {"metrics": metrics, "skipped": skipped}
+        return {"metrics": metrics | ({"wake_seconds": woken} if self.takes_turns else {}), "skipped": skipped}
 
     def _start(self, request: dict[str, Any]) -> dict[str, Any]:
         # Imported here: torch and PEFT take seconds, and a bad request should not.
         from tac_rl.learning.step import LearnerPlan, StepLearner
 
         plan = dict(request["plan"])
+        self.takes_turns = plan.pop("takes_turns")
         plan["model_path"] = Path(plan["model_path"])
         plan["settings"] = LearnerSection.model_validate(plan["settings"])
         plan["stages"] = tuple(Stage.from_json(stage) for stage in plan["stages"])
@@ -66,6 +89,16 @@ class Worker:
         return {"version": learner.version, "bfloat16": learner.autocast, "device": str(learner.device)}
 
 
+def _tried(work: Callable[[], Any]) -> dict[str, Any]:
+    """`{"result"}` of the work, or `{"error", "message"}` with the traceback in the log."""
+    try:
+        return {"result": work()}
+    except Exception as error:
+        traceback.print_exc()
+        known = type(error).__name__ if isinstance(error, TacRlError) else ""
+        return {"error": known, "message": str(error) or type(error).__name__}
+
+
 def main() -> None:
     die_with(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -74,14 +107,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = Worker()
     for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = {"id": request["id"], "result": worker.answer(request)}
-        except Exception as error:
-            traceback.print_exc()
-            known = type(error).__name__ if isinstance(error, TacRlError) else ""
-            answer = {"id": request["id"], "error": known, "message": str(error) or type(error).__name__}
-        answers.write(json.dumps(answer) + "\n")
+        answers.write(json.dumps(worker.answer(json.loads(line))) + "\n")
         answers.flush()
 
 

@@ -17,14 +17,19 @@ SCORES_BYTES = 128 << 20
 """As in `learning/attention.py`: more scores of one row than this are computed in parts."""
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a parameter in four bits: blocks of 64 with a scale of one byte, and blocks of 256 scales with one of four."""
-GRADIENTS_AT_ONCE = {"cpu": 0, "mps": 0, "cuda": 3}
-"""Tensors as wide as the MLP that the backward pass of one layer holds beyond what it has freed by then. On the CPU
-none was measured; on CUDA it is an allowance that has not been measured."""
+GRADIENTS_AT_ONCE = 2
+"""Tensors as wide as the MLP that its backward pass holds beyond what it has freed by then: the gradients of the product
+and of its two factors are three, and the product itself is gone."""
 ART_MASK_BYTES = 3
 """ART's mask of attention, for each pair of a row's positions: a bias of 16 bits, and what it was made from."""
 SAMPLED_SHARE = 0.5
 """Of a row's tokens, where nothing is known yet: the rest is prompt and tool output."""
-RUNTIME_BYTES = {"cpu": 100 << 20, "mps": 256 << 20, "cuda": 700 << 20}
+LOGITS_AT_ONCE = 5
+"""Tensors of N x V that exist in the output layer's backward pass: logits, the gradient of what was picked from them, and
+three of the logarithmic sum's (difference, its exponential, their product)."""
+SCORES_AT_ONCE = 3
+"""Tensors of a row's scores in attention's backward pass: the softmax, and the gradients on both its sides."""
+RUNTIME_BYTES = {"cpu": 30 << 20, "mps": 256 << 20, "cuda": 700 << 20}
 """Kernels, workspaces and what the allocator rounds up to; on CUDA the context, too."""
 
 
@@ -49,8 +54,6 @@ class LearnerLoad:
     """`cpu`, `cuda` or `mps`."""
     art: bool = False
     """By ART's trainer: one row at a time, its logits all kept, its attention by a mask."""
-    moves_away: bool = False
-    """Between steps its weights are in the host's memory."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,12 @@ class LearnerMemory:
     @property
     def waiting(self) -> int:
         """Between steps: what it computes with is given back."""
-        return self.total - self.gradients - self.activations - self.logits - self.mask
+        return self.runtime + self.lasting
+
+    @property
+    def lasting(self) -> int:
+        """What outlives a step; the machine's memory holds it while the learner sleeps."""
+        return self.weights + self.lora + self.optimiser
 
 
 def learner_load(
@@ -100,12 +108,12 @@ def learner_load(
         checkpointing=checkpointing,
         device=device,
         art=art,
-        moves_away=art and settings.art.shared,
     )
 
 
 def learner_memory(shape: ModelShape, load: LearnerLoad) -> LearnerMemory:
-    """The peak of one step, which is where the backward pass begins: everything kept, and the logits."""
+    """The peak of one step: everything kept, and either the logits, where the backward pass begins, or what passes in
+    the backward pass of the last layer, whichever is more."""
     lora = 4 * shape.lora_parameters(load.rank, load.targets)
     return LearnerMemory(
         weights=weight_bytes(shape, load.weights),
@@ -130,11 +138,28 @@ def _activations(shape: ModelShape, load: LearnerLoad) -> int:
     """What is kept of all layers (with checkpointing only each one's input), and what the backward pass of one layer
     takes beyond the logits, which are gone by then: with checkpointing that layer computed again, and gradients."""
     layer = _layer_bytes(shape, load)
-    passing = GRADIENTS_AT_ONCE[load.device] * load.tokens * shape.intermediate * (2 if load.autocast else 4)
+    passing = GRADIENTS_AT_ONCE * load.tokens * shape.intermediate * (2 if load.autocast else 4)
+    passing = max(passing, _scores_passing(shape, load))
     if load.checkpointing:
         kept = shape.layers * load.tokens * shape.hidden * (2 if load.weights != "float32" else 4)
         return kept + max(0, layer + passing - _logits(shape, load))
     return shape.layers * layer + max(0, passing - _logits(shape, load))
+
+
+def _scores_passing(shape: ModelShape, load: LearnerLoad) -> int:
+    """Where no fused kernel computes them: scores of one row, or of its largest part, beyond those that are kept, less
+    what the MLP of the layer has freed by then. May be negative."""
+    if load.device == "cuda":
+        return 0
+    narrow = 2 if load.autocast else 4
+    freed = load.tokens * (narrow * (shape.hidden + 4 * shape.intermediate) + 4 * shape.hidden)
+    line = shape.heads * load.row * narrow
+    at_once = max(1, SCORES_BYTES // line)
+    if load.row <= at_once:
+        return (SCORES_AT_ONCE - 1) * line * load.row - freed
+    whole = load.row // at_once * at_once
+    largest = max(at_once * whole, (load.row - whole) * load.row) * shape.heads * narrow
+    return SCORES_AT_ONCE * largest - freed
 
 
 def _layer_bytes(shape: ModelShape, load: LearnerLoad) -> int:
@@ -169,9 +194,8 @@ def _layer_bytes(shape: ModelShape, load: LearnerLoad) -> int:
 
 
 def _logits(shape: ModelShape, load: LearnerLoad) -> int:
-    """Float32 logits, their softmax for the entropy, and the gradient: three or four of a size. ART computes them in
-    chunks too, in 16 bits, but keeps those of all chunks for the backward pass."""
+    """Of one chunk, where they are computed in chunks. ART computes them in chunks too, in 16 bits, but keeps those of all
+    chunks for the backward pass."""
     if load.art:
         return 4 * 2 * load.tokens * shape.vocabulary
-    one = min(4 * load.sampled * shape.vocabulary, LOGITS_BYTES)
-    return 4 * one
+    return LOGITS_AT_ONCE * min(4 * load.sampled * shape.vocabulary, LOGITS_BYTES)

@@ -13,6 +13,7 @@ from tac_rl.memory_plan.card import Card
 LOOK_SECONDS = 30
 QUERY = ("index", "name", "memory.total", "memory.used", "driver_version", "compute_cap")
 BF16_SINCE = (8, 0)
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,38 @@ def ask_nvidia_smi() -> tuple[list[Gpu], str]:
     return gpus, ""
 
 
-def find_card() -> Card:
-    """The first GPU, else Apple's, else the CPU with the machine's memory."""
+def visible_gpus() -> list[str] | None:
+    """What CUDA_VISIBLE_DEVICES names: numbers or ids, in its order; None where it isn't set, and all are visible."""
+    visible = os.environ.get(VISIBLE)
+    return None if visible is None else [name.strip() for name in visible.split(",") if name.strip()]
+
+
+def find_cards() -> list[Card]:
+    """The GPUs that this process sees, in the order in which it counts them; else Apple's, else the CPU with the
+    machine's memory."""
     gpus, _ = ask_nvidia_smi()
+    gpus = _seen(gpus)
     if gpus:
-        return card_of(gpus[0])
+        return [card_of(gpu) for gpu in gpus]
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return Card("mps", int(total_memory() * 0.75), "Apple GPU (memory shared with the CPU)", bfloat16=False)
+        return [Card("mps", int(total_memory() * 0.75), "Apple GPU (memory shared with the CPU)", bfloat16=False)]
+    return [this_cpu()]
+
+
+def this_cpu() -> Card:
     return Card("cpu", total_memory(), "the CPU", bfloat16=cpu_has_bfloat16())
+
+
+def _seen(gpus: list[Gpu]) -> list[Gpu]:
+    """Those that CUDA_VISIBLE_DEVICES names by number, in its order; by ids, which nvidia-smi isn't asked for, as many
+    as it names."""
+    visible = visible_gpus()
+    if visible is None:
+        return gpus
+    by_number = {str(gpu.index): gpu for gpu in gpus}
+    if all(name in by_number for name in visible):
+        return [by_number[name] for name in visible]
+    return gpus[: len(visible)]
 
 
 def card_of(gpu: Gpu) -> Card:

@@ -4,10 +4,13 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tac_rl.config.engine import EngineSection
+from tac_rl.serving.card import VISIBLE, visible_gpus
 
+ORDER = "CUDA_DEVICE_ORDER"
 _LOOK_SECONDS = 30
 
 
@@ -18,14 +21,29 @@ def has_gpu() -> bool:
 
 def count_gpus() -> int:
     """GPUs that this process may use: those that CUDA_VISIBLE_DEVICES names, where it does."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = visible_gpus()
     if visible is not None and has_gpu():
-        return len([name for name in visible.split(",") if name.strip()])
+        return len(visible)
     return max(_nvidia_smi_lists(), int(has_gpu()))
 
 
-def shares_accelerator(config: EngineSection) -> bool:
-    """Whether engine and learner take turns on one accelerator."""
+def gpu_environment(numbers: Sequence[int]) -> dict[str, str]:
+    """The environment by which a process sees only these of the GPUs that we see, and counts them from 0.
+
+    Nothing where there is nothing to choose. Numbers are those of nvidia-smi, unless CUDA_VISIBLE_DEVICES is set:
+    then they are places in it.
+    """
+    if not numbers or count_gpus() < 2:
+        return {}
+    visible = visible_gpus()
+    if visible is not None:
+        return {VISIBLE: ",".join(visible[number] for number in numbers)}
+    # CUDA's own order is by speed; nvidia-smi's is by place.
+    return {VISIBLE: ",".join(map(str, numbers)), ORDER: os.environ.get(ORDER, "PCI_BUS_ID")}
+
+
+def can_sleep(config: EngineSection) -> bool:
+    """Whether a vLLM server is to be started so that it can sleep; by itself where there is one GPU for all."""
     if config.time_sharing == "auto":
         return count_gpus() == 1
     return config.time_sharing == "on"

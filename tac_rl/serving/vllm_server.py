@@ -16,7 +16,7 @@ from tac_rl.config.engine import EngineSection
 from tac_rl.errors import ConfigError, EngineError
 from tac_rl.serving import leftovers
 from tac_rl.serving.guard import remove_folder
-from tac_rl.serving.hardware import has_gpu, shares_accelerator
+from tac_rl.serving.hardware import can_sleep, gpu_environment, has_gpu
 from tac_rl.serving.logs import log_tail, open_log
 from tac_rl.serving.model_folder import context_length
 
@@ -105,7 +105,9 @@ def server_arguments(
         # The CPU build (0.32) dies when a request with a seed is prefilled in parts: it rewinds the request's
         # random generator, which CPU generators can't. Whole prompts need room in one batch.
         command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max(context, _CPU_BATCH))]
-    if shares_accelerator(config):
+    if len(vllm.gpus) > 1:
+        command += ["--tensor-parallel-size", str(len(vllm.gpus))]
+    if can_sleep(config):
         command += ["--enable-sleep-mode"]
     if vllm.enforce_eager or not gpu:
         command += ["--enforce-eager"]
@@ -116,6 +118,7 @@ def server_environment(config: EngineSection, api_key: str, folder: Path) -> dic
     """What the server is started with; `folder` is its own for temporary files and sockets."""
     return {
         **os.environ,
+        **gpu_environment(config.vllm.gpus),
         **leftovers.environment(folder),
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "VLLM_API_KEY": api_key,
@@ -125,7 +128,7 @@ def server_environment(config: EngineSection, api_key: str, folder: Path) -> dic
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_CPU_KVCACHE_SPACE": str(config.vllm.cpu_kvcache_gb),
         # Without it the server has no /sleep. It listens on the loopback address and wants a key.
-        **({"VLLM_SERVER_DEV_MODE": "1"} if shares_accelerator(config) else {}),
+        **({"VLLM_SERVER_DEV_MODE": "1"} if can_sleep(config) else {}),
         **config.vllm.env,
     }
 

@@ -1,5 +1,6 @@
 """The validation itself: looks, tries, and gathers the lines."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tac_rl.memory_plan.card import Card
-from tac_rl.serving.card import Gpu, ask_nvidia_smi, find_card, total_memory
+from tac_rl.serving.card import Gpu, ask_nvidia_smi, find_cards, this_cpu, total_memory
 from tac_rl.validation import cards, machine, models, versions
 from tac_rl.validation.lines import Line, Verdict
 
@@ -66,11 +67,11 @@ def validate(
     gpus, problem = ask_nvidia_smi()
     say("asking torch what it sees")
     torch = _torch(found)
-    card = find_card()
+    machine_cards = find_cards()
     can_plan = all(importlib.util.find_spec(name) for name in NEEDED_TO_PLAN)
     config, plan = None, None
     if can_plan:
-        config, plan = _choose(report, config_file, card, gpus)
+        config, plan = _choose(report, config_file, machine_cards)
     else:
         report.config = str(config_file or WITHOUT_GPU)
     needs_gpu = plan is not None and plan.engine_kind == "vllm" and config is not None
@@ -82,7 +83,7 @@ def validate(
     report.lines += [other] if other else []
     report.lines += versions.version_lines(found, needs=_needs(config, plan))
     report.lines += cards.gpu_lines(gpus, problem, torch, wanted=needs_gpu)
-    _machine(report, config, plan, card)
+    _machine(report, config, plan)
     if config is not None:
         if config.learner.kind == "art":
             report.lines.append(_art_line(config))
@@ -96,30 +97,32 @@ def validate(
     return report
 
 
-def _choose(
-    report: Report, config_file: Path | None, card: Card, gpus: list[Gpu]
-) -> "tuple[RunConfig, MemoryPlan]":
-    """The config asked about, or the largest whose plan fits."""
+def _choose(report: Report, config_file: Path | None, found: list[Card]) -> "tuple[RunConfig, MemoryPlan]":
+    """The config asked about, or the largest whose plan fits. `found`: the machine's cards."""
+    from tac_rl.errors import ConfigError
     from tac_rl.validation.estimate import CANDIDATES
 
     fitting: dict[str, tuple[RunConfig, MemoryPlan]] = {}
     for name in (*CANDIDATES, WITHOUT_GPU):
         if (ROOT / name).is_file():
-            config, plan = _planned(ROOT / name, card, len(gpus))
-            if plan.fits and (plan.engine_kind != "vllm" or (card.kind == "cuda" and card.bfloat16)):
-                fitting[name] = (config, plan)
+            with contextlib.suppress(ConfigError):  # It wants a GPU more than there is.
+                config, plan = _planned(ROOT / name, found)
+                on_gpu = plan.card.kind == "cuda" and plan.card.bfloat16
+                if plan.fits and (plan.engine_kind != "vllm" or on_gpu):
+                    fitting[name] = (config, plan)
     report.can_run = list(fitting)
     if config_file is not None:
         report.config = str(config_file)
-        return _planned(config_file, card, len(gpus))
-    on_cpu = card.kind == "cpu" or WITHOUT_GPU not in fitting or len(fitting) == 1
+        return _planned(config_file, found)
+    on_cpu = found[0].kind == "cpu" or WITHOUT_GPU not in fitting or len(fitting) == 1
     report.config = WITHOUT_GPU if on_cpu else next(iter(fitting))
-    return fitting.get(report.config) or _planned(ROOT / report.config, card, len(gpus))
+    return fitting.get(report.config) or _planned(ROOT / report.config, found)
 
 
-def _planned(file: Path, card: Card, gpus: int) -> "tuple[RunConfig, MemoryPlan]":
+def _planned(file: Path, found: list[Card]) -> "tuple[RunConfig, MemoryPlan]":
     from tac_rl.config.loading import load_config
     from tac_rl.config.run import RunConfig
+    from tac_rl.memory_plan.placement import place
     from tac_rl.memory_plan.plan import make_plan
     from tac_rl.memory_plan.shape import read_shape
 
@@ -128,8 +131,9 @@ def _planned(file: Path, card: Card, gpus: int) -> "tuple[RunConfig, MemoryPlan]
         config = config.model_copy(update={"model": _shown(ROOT / config.model)})
     kind = config.engine.kind
     if kind == "auto":
-        kind = "vllm" if card.kind == "cuda" and card.bfloat16 else "transformers"
-    return config, make_plan(config, read_shape(config.model), kind, card, max(1, gpus))
+        kind = "vllm" if found[0].kind == "cuda" and found[0].bfloat16 else "transformers"
+    placement = place(config, kind, sum(card.kind == "cuda" for card in found))
+    return config, make_plan(config, read_shape(config.model), kind, found, placement, cpu=this_cpu())
 
 
 def _shown(path: Path) -> Path:
@@ -149,20 +153,15 @@ def _needs(config: "RunConfig | None", plan: "MemoryPlan | None") -> frozenset[s
     return frozenset(needs)
 
 
-def _machine(report: Report, config: "RunConfig | None", plan: "MemoryPlan | None", card: Card) -> None:
+def _machine(report: Report, config: "RunConfig | None", plan: "MemoryPlan | None") -> None:
     lines = report.lines
     to_download = 0
     if plan is not None and config is not None:
         report.memory = plan.document()
         from tac_rl.memory_plan.learner import weight_bytes
 
-        if card.kind == "cuda":
-            # The engine's weights sleep in the host's memory, and are read through it.
-            needed = (plan.engine.weights if plan.turns else 0) + (6 << 30)
-        else:
-            needed = plan.peak + (1 << 30)
-        lines.append(machine.memory_line(total_memory(), needed))
-        if plan.card.kind == "cuda":
+        lines.append(machine.memory_line(total_memory(), plan.host))
+        if plan.on_gpu:
             lines.append(_plan_line(plan))
         if not config.model.is_dir():
             to_download = weight_bytes(plan.shape, "bfloat16")
@@ -194,6 +193,9 @@ def _art_line(config: "RunConfig") -> Line:
 
 def _plan_line(plan: "MemoryPlan") -> Line:
     text = f"{plan.peak / 2**30:.1f} of {plan.usable / 2**30:.1f} GiB usable"
+    if not plan.shared:
+        sides = (plan.rollouts, plan.usable), (plan.step, plan.usable_by_learner)
+        text = " and ".join(f"{need / 2**30:.1f} of {there / 2**30:.1f}" for need, there in sides) + " GiB usable"
     if plan.fits:
         return Line("memory plan", Verdict.OK, text)
     return Line("memory plan", Verdict.FAIL, text, "; ".join(plan.advice[:3]))

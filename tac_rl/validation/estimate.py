@@ -21,6 +21,7 @@ ATTEMPT_SECONDS = 4.0
 
 CANDIDATES = (
     "configs/qwen_2_5_7b_80gb.yaml",
+    "configs/qwen_2_5_7b_two_gpus.yaml",
     "configs/qwen_2_5_7b_local.yaml",
     "configs/qwen_2_5_1_5b_16gb.yaml",
     "configs/qwen_2_5_0_5b.yaml",
@@ -32,7 +33,7 @@ WITHOUT_GPU = "configs/tiny_cpu.yaml"
 def seconds_per_iteration(
     config: RunConfig, plan: MemoryPlan, tflops: float, gb_per_s: float
 ) -> dict[str, float]:
-    """`rollouts`, `learner` and `all`, in seconds."""
+    """`rollouts`, `learner` and `all`, in seconds; on GPUs of their own the two overlap where staleness allows it."""
     settings, shape = config.rollouts, plan.shape
     rollouts = settings.groups * settings.group_size
     sampled, row = SAMPLED_TOKENS, ROW_TOKENS
@@ -49,4 +50,6 @@ def seconds_per_iteration(
     share = TRAIN_SHARE[plan.load.device]
     learner = passes * shape.parameters * rollouts * row / (tflops * 1e12 * share)
     work = rollouts / batch * ATTEMPT_SECONDS
-    return {"rollouts": generation + work, "learner": learner, "all": generation + work + learner}
+    at_once = settings.max_staleness and not plan.shared
+    both = max(generation + work, learner) if at_once else generation + work + learner
+    return {"rollouts": generation + work, "learner": learner, "all": both}
