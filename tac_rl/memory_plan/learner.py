@@ -18,15 +18,15 @@ SCORES_BYTES = 128 << 20
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a parameter in four bits: blocks of 64 with a scale of one byte, and blocks of 256 scales with one of four."""
 GRADIENTS_AT_ONCE = 2
-"""Tensors as wide as the MLP that its backward pass holds beyond what it has freed by then: the gradients of the product
-and of its two factors are three, and the product itself is gone."""
+"""Tensors as wide as the MLP that its backward pass holds beyond what it has freed by then: the gradients of the
+product and of its two factors are three, and the product itself is gone."""
 ART_MASK_BYTES = 3
 """ART's mask of attention, for each pair of a row's positions: a bias of 16 bits, and what it was made from."""
 SAMPLED_SHARE = 0.5
 """Of a row's tokens, where nothing is known yet: the rest is prompt and tool output."""
 LOGITS_AT_ONCE = 5
-"""Tensors of N x V that exist in the output layer's backward pass: logits, the gradient of what was picked from them, and
-three of the logarithmic sum's (difference, its exponential, their product)."""
+"""Tensors of N x V that exist in the output layer's backward pass: logits, the gradient of what was picked from them,
+and three of the logarithmic sum's (difference, its exponential, their product)."""
 SCORES_AT_ONCE = 3
 """Tensors of a row's scores in attention's backward pass: the softmax, and the gradients on both its sides."""
 RUNTIME_BYTES = {"cpu": 30 << 20, "mps": 256 << 20, "cuda": 700 << 20}
@@ -194,8 +194,8 @@ def _layer_bytes(shape: ModelShape, load: LearnerLoad) -> int:
 
 
 def _logits(shape: ModelShape, load: LearnerLoad) -> int:
-    """Of one chunk, where they are computed in chunks. ART computes them in chunks too, in 16 bits, but keeps those of all
-    chunks for the backward pass."""
+    """Of one chunk, where they are computed in chunks. ART computes them in chunks too, in 16 bits, but keeps those of
+    all chunks for the backward pass."""
     if load.art:
         return 4 * 2 * load.tokens * shape.vocabulary
     return LOGITS_AT_ONCE * min(4 * load.sampled * shape.vocabulary, LOGITS_BYTES)

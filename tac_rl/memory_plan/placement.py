@@ -30,6 +30,7 @@ def place(config: RunConfig, engine_kind: str, gpus: int, *, learns: bool = True
     """Where a config's parts go on a machine with `gpus` GPUs. Raises `ConfigError` where it asks for one that isn't
     there, or for rollouts beside a learner's step on a GPU that is not theirs then. `learns`: whether there is a
     learner."""
+    learner: int | None
     if learns and config.learner.kind == "art" and gpus:
         engine, learner = _art_gpus(config, gpus)
     else:
