@@ -158,11 +158,11 @@ def test_a_worker_that_takes_turns_sleeps_before_it_answers_also_after_an_error(
             return original(learner, *given)
 
         monkeypatch.setattr(StepLearner, name, noted)
-    plan = process_learner(model, tmp_path).plan | {"takes_turns": True}
+    plan = process_learner(model, tmp_path).plan
     worker = Worker()
     write_groups(random_groups(1), tmp_path / "rows")
     step = {"do": "step", "rows": str(tmp_path / "rows"), "version": 1, "out": str(tmp_path / "1")}
-    assert "result" in worker.answer({"id": 1, "do": "start", "plan": plan, "resume_from": None})
+    assert "result" in worker.answer({"id": 1, "do": "start", "plan": plan, "resume_from": None, "takes_turns": True})
     metrics = worker.answer({"id": 2, **step})["result"]["metrics"]
     assert metrics["wake_seconds"] >= 0 and metrics["sleep_seconds"] >= 0
     assert worker.answer({"id": 3, **step})["error"] == "LearnerError"  # the version is there already
@@ -174,7 +174,7 @@ def test_a_worker_that_takes_turns_sleeps_before_it_answers_also_after_an_error(
 def test_a_learner_with_a_device_of_its_own_never_sleeps(model: Path, tmp_path: Path) -> None:
     async def run() -> None:
         learner = process_learner(model, tmp_path)
-        assert learner.plan["takes_turns"] is False
+        assert not learner.takes_turns
         await learner.start(None)
         result = await learner.step(random_groups(1), 1, tmp_path / "1")
         assert "sleep_seconds" not in result.metrics

@@ -165,7 +165,7 @@ def test_a_process_that_sees_one_card_is_told_no_number(tmp_path: Path) -> None:
             seed=0,
             placement=placement,
         )
-        return learner.plan["settings"]["device"], learner.plan["takes_turns"]
+        return learner.plan["settings"]["device"], learner.takes_turns
 
     assert told("cuda:1", Placement((0,), 1, turns=False)) == ("cuda", False)
     assert told("auto", Placement((0,), 0, turns=True)) == ("auto", True)

@@ -77,8 +77,8 @@ class ProcessLearner:
             "temperature": temperature,
             "stages": [stage.as_json() for stage in stages],
             "longest_row": longest_row,
-            "takes_turns": placement is not None and placement.turns,
         }
+        self.takes_turns = placement is not None and placement.turns
         self.process: asyncio.subprocess.Process | None = None
         self.told: Mapping[str, Any] = {}
         """What the process said of itself when it was started."""
@@ -107,7 +107,8 @@ class ProcessLearner:
         resume = None if resume_from is None else str(resume_from.resolve())
         try:
             self.told = await self._ask(
-                {"do": "start", "plan": self.plan, "resume_from": resume}, self.settings.start_timeout_s
+                {"do": "start", "plan": self.plan, "resume_from": resume, "takes_turns": self.takes_turns},
+                self.settings.start_timeout_s,
             )
         except BaseException:
             await self.stop()

@@ -5,11 +5,11 @@ It reads requests from standard input and answers on what was standard output, o
 whatever libraries print goes to standard error, which is the learner's log. It ends when its input does,
 and with its parent, however that dies.
 
-Requests: `{"id", "do": "start", "plan": {...}, "resume_from": path or null}` and
+Requests: `{"id", "do": "start", "plan": {...}, "resume_from": path or null, "takes_turns": bool}` and
 `{"id", "do": "step", "rows": folder, "version", "out": folder}`.
 Answers: `{"id", "result": {...}}` or `{"id", "error": class name, "message"}`.
 
-A learner that takes turns with the engine (`"takes_turns"` in the plan) sleeps before any answer is given, also that of
+A learner that takes turns with the engine sleeps before any answer is given, also that of
 a step that failed: the engine wakes up when it is heard.
 """
 
@@ -78,7 +78,7 @@ class Worker:
         from tac_rl.learning.step import LearnerPlan, StepLearner
 
         plan = dict(request["plan"])
-        self.takes_turns = plan.pop("takes_turns")
+        self.takes_turns = request["takes_turns"]
         plan["model_path"] = Path(plan["model_path"])
         plan["settings"] = LearnerSection.model_validate(plan["settings"])
         plan["stages"] = tuple(Stage.from_json(stage) for stage in plan["stages"])
