@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ SMALL = (
     "curriculum.unlock_after=0",
 )
 
+WATCH = Path(__file__).parent / "connections_watch"
+
 WANTED_OF_ROLLOUT = {
     *("task", "seed", "agent", "sandbox", "outcome", "turns"),
     *("checkpoints", "final_score", "score", "seconds"),
@@ -32,8 +35,17 @@ def door(name: str, *arguments: str) -> list[str]:
     return [sys.executable, f"tac_rl/{name}.py", *arguments]
 
 
-def run_door(name: str, *arguments: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(door(name, *arguments), capture_output=True, text=True, timeout=timeout, check=False)
+def run_door(
+    name: str, *arguments: str, timeout: float = 150, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        door(name, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
 
 
 def train_arguments(runs: Path, name: str, *overrides: str) -> list[str]:
@@ -65,7 +77,11 @@ def children_mentioning(text: str) -> list[str]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished run of three iterations."""
     runs = tmp_path_factory.mktemp("runs")
-    done = run_door("train", *train_arguments(runs, "short", "iterations=3"))
+    watch = {
+        "CONNECTIONS_SEEN": str(runs / "connections"),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(WATCH), os.environ.get("PYTHONPATH")))),
+    }
+    done = run_door("train", *train_arguments(runs, "short", "iterations=3"), env=watch)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "report:" in done.stdout
     yield runs / "short"
@@ -88,6 +104,20 @@ def test_every_rollout_is_recorded_graded_and_readable(trained: Path) -> None:
     assert all(0 <= row["score"] <= 1 and row["version"] in (0, 1, 2) for row in rollouts)
     assert all((trained / row["trajectory"]).is_file() for row in rollouts)
     assert rows(trained, "SELECT count(*) AS n FROM in_flight")[0]["n"] == 0
+
+
+def test_nothing_connects_beyond_this_machine(trained: Path) -> None:
+    lines = (trained.parent / "connections").read_text().splitlines()
+    seen = {(event, family, json.dumps(address)) for event, family, address in map(json.loads, lines)}
+    assert any(family == socket.AF_INET for _, family, _ in seen)  # The agents' calls: the watch works.
+    near = {"127.0.0.1", "localhost", "::1"}
+    far = [
+        (event, address)
+        for event, family, address in seen
+        if family != socket.AF_UNIX
+        and (json.loads(address) if family is None else json.loads(address)[0]) not in near
+    ]
+    assert far == []
 
 
 def test_the_report_is_self_contained(trained: Path) -> None:

@@ -2,7 +2,7 @@
 
 Matrices are updated by Muon (Keller Jordan, 2024: momentum made orthogonal by Newton-Schulz steps), the
 rest by AdamW. Rows of like length share a batch, so little is padding. The forward pass runs under bfloat16
-autocast, the weights stay float32.
+autocast where the processor has instructions for it, the weights stay float32.
 """
 
 import math
@@ -17,7 +17,9 @@ import torch.nn.functional as F
 
 from tac_rl.config.warmstart import PhaseSection
 from tac_rl.errors import LearnerError
+from tac_rl.learning.loading import wants_bfloat16
 from tac_rl.learning.warmstart.episodes import Episode
+from tac_rl.learning.warmstart.muon import Muon
 
 POOL = 512
 """Rows that are drawn together, to be sorted by length."""
@@ -49,7 +51,7 @@ def loss_of(model: Any, rows: Sequence[Episode]) -> torch.Tensor:
         written_BT[number, : len(row.token_ids)] = row.written
     ids = torch.from_numpy(ids_BT)
     # Rows are padded behind their end and attention looks back only, so no mask is needed.
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=wants_bfloat16("auto", ids.device)):
         hidden_BTH = model.model(input_ids=ids, use_cache=False).last_hidden_state
         wanted = torch.from_numpy(written_BT[:, 1:])
         logits_NV = model.lm_head(hidden_BTH[:, :-1][wanted])
@@ -64,7 +66,7 @@ def optimizers(model: Any, section: PhaseSection) -> list[torch.optim.Optimizer]
     chosen = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in chosen]
     return [
-        torch.optim.Muon(matrices, lr=section.matrix_rate, weight_decay=MUON_DECAY, momentum=0.95),
+        Muon(matrices, lr=section.matrix_rate, weight_decay=MUON_DECAY, momentum=0.95),
         torch.optim.AdamW(others, lr=section.other_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
