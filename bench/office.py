@@ -97,7 +97,7 @@ async def workplaces(office: EmbeddedOffice) -> None:
 
 
 async def idle(office: EmbeddedOffice, snapshot: str, count: int) -> None:
-    process = office._process
+    (process,) = office._processes
     assert isinstance(process, _Process)
     before = memory_bytes(process._popen.pid)
     held = [await office.lease(f"idle-{number}", snapshot) for number in range(count)]
@@ -139,7 +139,7 @@ async def main() -> None:
         database_mb=round((folder / "office.db").stat().st_size / 2**20, 2),
         files=sum(p.is_file() for p in folder.rglob("*")),
     )
-    office = build_office(OfficeSection())
+    office = build_office(OfficeSection(most_processes=1))
     assert isinstance(office, EmbeddedOffice)
     started = time.perf_counter()
     await office.start()

@@ -13,6 +13,7 @@ from tac_rl.office.base import ServiceName
 from tac_rl.office.doors import Applications
 from tac_rl.office.laying import lay_over
 from tac_rl.office.overlay import parse_overlay
+from tac_rl.office.process import EmbeddedOffice, _Process
 from tac_rl.office.services import make_empty
 from tac_rl.office.tenant import Tenant
 
@@ -39,6 +40,13 @@ class ServedOffice:
             return function(*arguments)
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
+
+
+def only_process_of(office: EmbeddedOffice) -> int:
+    """The process id of an office that has one process, and that one its own."""
+    (process,) = office._processes
+    assert isinstance(process, _Process)
+    return process._popen.pid
 
 
 @contextmanager

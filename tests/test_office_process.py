@@ -11,6 +11,7 @@ import pytest
 
 from tac_rl.config.office import OfficeSection
 from tac_rl.errors import OfficeError, OverlayError
+from tac_rl.office import process
 from tac_rl.office.base import PORTS
 from tac_rl.office.build import build_office
 from tac_rl.office.overlay import parse_overlay
@@ -18,6 +19,7 @@ from tac_rl.office.process import EmbeddedOffice
 from tac_rl.sandboxes.base import SandboxLimits
 from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
 from tac_rl.tasks.company import connect, make_spec
+from tests.office_helpers import only_process_of
 
 OVERLAY = parse_overlay(
     {
@@ -31,9 +33,9 @@ OVERLAY = parse_overlay(
 )
 
 
-def with_office(work: Callable[[EmbeddedOffice], Awaitable[None]]) -> None:
+def with_office(work: Callable[[EmbeddedOffice], Awaitable[None]], section: OfficeSection | None = None) -> None:
     async def run() -> None:
-        office = build_office(OfficeSection())
+        office = build_office(section or OfficeSection())
         assert isinstance(office, EmbeddedOffice)
         try:
             await work(office)
@@ -97,9 +99,7 @@ def test_two_companies_made_of_the_same_are_apart() -> None:
 def test_the_death_of_the_office_is_an_error_of_ours_and_the_next_lease_starts_another() -> None:
     async def work(office: EmbeddedOffice) -> None:
         lease = await office.lease("a", "bare")
-        process = office._process
-        assert process is not None
-        os.kill(process._popen.pid, signal.SIGKILL)
+        os.kill(only_process_of(office), signal.SIGKILL)
         with pytest.raises(OfficeError):
             await lease.changes()
         await lease.close()
@@ -108,6 +108,28 @@ def test_the_death_of_the_office_is_an_error_of_ours_and_the_next_lease_starts_a
         await again.close()
 
     with_office(work)
+
+
+def test_many_tenants_are_dealt_out_to_processes_and_one_death_ends_only_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "TENANTS_A_PROCESS", 2)
+
+    async def work(office: EmbeddedOffice) -> None:
+        leases = [await office.lease(f"many-{number}", "bare") for number in range(6)]
+        first, second = office._processes
+        assert (first.tenants, second.tenants) == (3, 3)
+        assert isinstance(first, process._Process)
+        os.kill(first._popen.pid, signal.SIGKILL)
+        ended = await asyncio.gather(*(lease.changes() for lease in leases), return_exceptions=True)
+        assert sorted(isinstance(each, OfficeError) for each in ended) == [False] * 3 + [True] * 3
+        for lease in leases:
+            await lease.close()
+        again = await office.lease("again", "bare")
+        assert [each.tenants for each in office._processes] == [1]
+        await again.close()
+
+    with_office(work, OfficeSection(most_processes=2))
 
 
 def test_an_overlay_that_names_nobody_we_know_is_told_by_name() -> None:

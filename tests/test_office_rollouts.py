@@ -29,6 +29,7 @@ from tac_rl.sandboxes.bubblewrap import BubblewrapProvider
 from tac_rl.tasks.base import Checkpoint, Grade
 from tac_rl.tasks.demonstrations import oracle_of
 from tac_rl.tasks.packages import load_package
+from tests.office_helpers import only_process_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = load_package(ROOT / "tasks" / "finance-ask-budget")
@@ -75,8 +76,7 @@ def test_an_office_that_dies_ends_the_attempt_as_our_failure_and_the_next_attemp
         plan = Attempts(RunConfig(), [PACKAGE], [], workshop).plan(PACKAGE, 5, version=0, temperature=1.0)
 
         def kill_the_office(step: AgentStep) -> None:
-            assert office._process is not None
-            os.kill(office._process._popen.pid, signal.SIGKILL)
+            os.kill(only_process_of(office), signal.SIGKILL)
 
         result = await run_rollout(plan, workshop, watch=kill_the_office)
         assert result.outcome is Outcome.INFRASTRUCTURE_FAILED and result.grade is None
@@ -97,8 +97,7 @@ class FakeSilentEvaluator:
         return getattr(PACKAGE, name)
 
     async def grade(self, *what: object) -> Grade:
-        assert self._office._process is not None
-        os.kill(self._office._process._popen.pid, signal.SIGKILL)
+        os.kill(only_process_of(self._office), signal.SIGKILL)
         return Grade((Checkpoint(1, 0),), 1, 0)
 
 

@@ -1,5 +1,6 @@
 """The `office` section: the company that attempts take place in."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -65,6 +66,9 @@ class OfficeSection(Section):
     memory_mb: int = Field(1024, ge=0)
     """Tenants live in memory (/dev/shm) where that has so much room, else in the runtime folder on disk. A tenant
     of the default company takes 3 MB."""
+    most_processes: int = Field(default_factory=lambda: min(4, os.cpu_count() or 1), ge=1)
+    """A process serves 16 tenants or more on one core; another is started for more tenants (some 90 MB each), up to so
+    many. Default: one for each of the machine's cores, at most 4."""
     start_seconds: float = Field(120.0, gt=0)
     """Time the office may take to start, and a snapshot to be made for the first time."""
     request_seconds: float = Field(30.0, gt=0)

@@ -1,4 +1,4 @@
-"""The trainer's side of the office: starts its process, leases tenants, notices when it dies.
+"""The trainer's side of the office: starts its processes, leases tenants, notices when one dies.
 
 Every failure is an `OfficeError`: an attempt in a company that went down says nothing about the policy.
 After a death the next lease starts a new process; the old one's tenants are gone.
@@ -26,6 +26,8 @@ from tac_rl.sandboxes.launch import last_line
 from tac_rl.serving.endpoint import Endpoint
 
 _END_SECONDS = 10.0
+TENANTS_A_PROCESS = 16
+"""With more, another process is started where the config allows one: a process works on one core."""
 
 
 class Lease(Protocol):
@@ -66,7 +68,7 @@ class Office(Protocol):
 
 
 class EmbeddedOffice:
-    """A process of ours, or of a service (`office.socket`), that serves every tenant."""
+    """Processes of ours, or of a service (`office.socket`), that serve the tenants: one, and more for many tenants."""
 
     def __init__(
         self,
@@ -87,23 +89,18 @@ class EmbeddedOffice:
         self._log = log
         self._base = base
         self._tenants = tenants
-        self._process: _Connection | None = None
+        self._processes: list[_Connection] = []
         self._starting = asyncio.Lock()
         self.commands = self._base / f"commands-{secrets.token_hex(3)}"
 
     async def start(self) -> None:
-        """Start the process where none runs; `OfficeError` where it is not ready in time."""
+        """Start a process where none runs; `OfficeError` where it is not ready in time."""
         async with self._starting:
-            if self._process is None or self._process.dead:
-                await self._stop()
-                if not self.commands.is_dir():
-                    write_commands(self.commands)
-                self._process = await self._begin()
-                await self._process.ready(self._section.start_seconds)
+            await self._least_busy()
 
     async def stop(self) -> None:
         async with self._starting:
-            await self._stop()
+            await self._end(self._processes)
         runtime.remove(self.commands)
         for folder in {self._base, self._tenants}:
             with contextlib.suppress(OSError):  # Sandboxes of this process still use it.
@@ -112,14 +109,36 @@ class EmbeddedOffice:
     async def lease(
         self, name: str, snapshot: str, overlays: Sequence[Overlay] = (), *, seed: int = 0
     ) -> "TenantLease":
-        await self.start()
-        process = self._process
-        assert process is not None
-        # The first lease of a snapshot may have to make it.
-        await process.request("prepare", seconds=self._section.start_seconds, snapshot=snapshot)
-        lease = TenantLease(process, f"{name}-{secrets.token_hex(3)}", self._section.request_seconds)
-        await lease.make(snapshot, overlays, seed)
+        async with self._starting:
+            process = await self._least_busy()
+            process.tenants += 1
+        try:
+            # The first lease of a snapshot may have to make it.
+            await process.request("prepare", seconds=self._section.start_seconds, snapshot=snapshot)
+            lease = TenantLease(process, f"{name}-{secrets.token_hex(3)}", self._section.request_seconds)
+            await lease.make(snapshot, overlays, seed)
+        except BaseException:
+            process.tenants -= 1
+            raise
         return lease
+
+    async def _least_busy(self) -> "_Connection":
+        """The living process with the fewest tenants; a new one where all have their fill."""
+        await self._end([process for process in self._processes if process.dead])
+        found = min(self._processes, key=lambda process: process.tenants, default=None)
+        if found is None or (
+            found.tenants >= TENANTS_A_PROCESS and len(self._processes) < self._section.most_processes
+        ):
+            if not self.commands.is_dir():
+                write_commands(self.commands)
+            found = await self._begin()
+            self._processes.append(found)
+            try:
+                await found.ready(self._section.start_seconds)
+            except BaseException:
+                await self._end([found])
+                raise
+        return found
 
     async def _begin(self) -> "_Connection":
         section = self._section
@@ -134,10 +153,10 @@ class EmbeddedOffice:
             await asyncio.to_thread(parts.connect, section.socket, settings, "office.socket", OfficeError)
         )
 
-    async def _stop(self) -> None:
-        if self._process is not None:
-            await asyncio.to_thread(self._process.end)
-            self._process = None
+    async def _end(self, processes: Sequence["_Connection"]) -> None:
+        for process in list(processes):
+            await asyncio.to_thread(process.end)
+            self._processes.remove(process)
 
 
 class TenantLease:
@@ -171,6 +190,7 @@ class TenantLease:
         if self._closed:
             return
         self._closed = True
+        self._process.tenants -= 1
         with contextlib.suppress(OfficeError):  # A dead office has no tenants; a slow one removes it later.
             await self._request("remove")
 
@@ -230,6 +250,8 @@ class _Connection:
         self._last_id = 0
         self._sending = threading.Lock()
         self.dead = False
+        self.tenants = 0
+        """Leases of it that are not closed."""
         threading.Thread(target=self._read, name="office", daemon=True).start()
 
     async def ready(self, seconds: float) -> None:
