@@ -14,7 +14,7 @@ train: setup
 	$(PYTHON) tac_rl/train.py --config $(CONFIG)
 
 test: setup-dev lint
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint:
 	.venv/bin/ruff check .

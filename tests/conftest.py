@@ -13,6 +13,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 pytest_plugins = ("tests.docker_helpers", "tests.sandbox_helpers")
 
 
+LONG = (
+    *("test_compose", "test_art_learner", "test_tac_containers", "test_serving_vllm", "test_training_faults"),
+    "test_training",
+)
+"""Files of few and long tests. Begun last they would keep one core waiting for the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     report = yield

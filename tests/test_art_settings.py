@@ -12,10 +12,11 @@ from tac_rl.config.run import RunConfig
 from tac_rl.errors import ConfigError
 from tac_rl.learning.art_settings import as_options, model_config, row_length, server_config, train_arguments
 from tac_rl.learning.step import resolved_loss
+from tac_rl.memory_plan.placement import place
 from tac_rl.memory_plan.plan import make_plan
 from tac_rl.memory_plan.shape import read_shape
 from tac_rl.serving.art_runtime import flags
-from tac_rl.serving.card import pretended_card
+from tac_rl.serving.card import Card, pretended_card
 from tac_rl.validation import checks
 from tac_rl.validation.lines import Verdict
 
@@ -142,5 +143,6 @@ def test_the_validation_says_what_of_art_is_missing_and_asks_for_no_vllm_of_ours
     line = checks._art_line(config)
     assert line.verdict is Verdict.FAIL and "needs unsloth" in line.found
     assert "art-local" in line.fix and "learner.kind: own" in line.fix
-    plan = make_plan(config, read_shape(config.model), "vllm", pretended_card(80))
+    shape, machine = read_shape(config.model), Card("cpu", 128 << 30, "the CPU", bfloat16=True)
+    plan = make_plan(config, shape, "vllm", [pretended_card(80)], place(config, "vllm", 1), cpu=machine)
     assert "vllm" not in checks._needs(config, plan)

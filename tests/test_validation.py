@@ -11,7 +11,7 @@ import pytest
 from serving_models import make_adapter, make_model
 
 from tac_rl.serving import card as card_module
-from tac_rl.serving.card import ask_nvidia_smi, card_of, parse_nvidia_smi
+from tac_rl.serving.card import Card, ask_nvidia_smi, card_of, parse_nvidia_smi
 from tac_rl.validation import cards, checks, cli, machine, models, versions
 from tac_rl.validation.cards import Torch, gpu_lines, speed_line
 from tac_rl.validation.lines import Line, Verdict
@@ -131,12 +131,23 @@ def test_speed_is_compared_with_the_datasheet_of_the_class() -> None:
         (answers.T4_TOO_OLD, "configs/qwen_2_5_0_5b.yaml"),
     ],
 )
-def test_the_largest_config_that_fits_is_chosen(text: str, config: str) -> None:
+def test_the_largest_config_that_fits_is_chosen(
+    text: str, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever this machine has: on one card engine and learner sleep in the machine's own memory.
+    monkeypatch.setattr(checks, "this_cpu", lambda: Card("cpu", 64 << 30, "the CPU", bfloat16=True))
     report = checks.Report()
     gpus = parse_nvidia_smi(text)
-    checks._choose(report, None, card_of(gpus[0]), gpus)
+    checks._choose(report, None, [card_of(gpu) for gpu in gpus])
     assert report.config == config
     assert "configs/tiny_cpu.yaml" in report.can_run
+
+
+def test_a_machine_without_memory_for_what_sleeps_is_told_of_a_smaller_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "this_cpu", lambda: Card("cpu", 20 << 30, "the CPU", bfloat16=True))
+    report = checks.Report()
+    checks._choose(report, None, [card_of(gpu) for gpu in parse_nvidia_smi(answers.RTX_4090)])
+    assert report.config == "configs/qwen_2_5_1_5b_16gb.yaml"
 
 
 def test_a_machine_that_lacks_something_is_told_what(tmp_path: Path) -> None:
