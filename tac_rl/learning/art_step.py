@@ -28,7 +28,7 @@ from tac_rl.learning.art_rows import packed_tensors
 from tac_rl.learning.art_service import OPTIMISER, LocalModel, RowBackend, RowService
 from tac_rl.learning.art_settings import model_config, row_length, server_config, train_arguments
 from tac_rl.learning.base import Group
-from tac_rl.learning.batching import TrainRow, train_rows
+from tac_rl.learning.batching import TrainRow, check_tokens, train_rows
 from tac_rl.learning.identity import fingerprint
 from tac_rl.learning.selection import select
 from tac_rl.learning.stages import learning_rate, stage_at
@@ -137,7 +137,7 @@ class ArtStepLearner:
         loss = resolved_loss(settings)
         kept = select(groups, loss, settings)
         rows = train_rows(kept)
-        self._check(rows)
+        check_tokens(rows, self.vocabulary, self.plan.model_path)
         first, iterations = (stage.first, stage.iterations) if stage else (1, self.plan.iterations)
         rate = learning_rate(settings, version - first, iterations)
         skipped = kept.nothing or ("" if rows else "no sampled token in the groups with variance")
@@ -207,15 +207,6 @@ class ArtStepLearner:
             self.service.probe_ids = ids
             await self.service.score_between_steps()
             self.probe = ids, self.service.probe_logprobs
-
-    def _check(self, rows: Sequence[TrainRow]) -> None:
-        for row in rows:
-            highest = max(int(row.inputs.max()), int(row.targets.max()))
-            if highest >= self.vocabulary:
-                raise LearnerError(
-                    f"token id {highest} in a row, but {self.plan.model_path} has {self.vocabulary}; "
-                    "engine and learner must have the same model"
-                )
 
     def _checkpoint(self, step: int) -> Path:
         return self.folder / "checkpoints" / f"{step:04d}"

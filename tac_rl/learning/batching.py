@@ -5,11 +5,13 @@ All of it is fixed once for all rows of a step, so that micro-batches only ever 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tac_rl.errors import LearnerError
 from tac_rl.learning.advantages import GroupAdvantages
 from tac_rl.learning.base import Row
 from tac_rl.learning.losses.base import Normalisation
@@ -53,6 +55,17 @@ def train_rows(step: GroupAdvantages) -> list[TrainRow]:
                     offset += len(result[-1].targets)
             rollout += 1
     return result
+
+
+def check_tokens(rows: Sequence[TrainRow], vocabulary: int, model_path: Path) -> None:
+    """`LearnerError` where a row has a token that the model in `model_path` has not."""
+    for row in rows:
+        highest = max(int(row.inputs.max()), int(row.targets.max()))
+        if highest >= vocabulary:
+            raise LearnerError(
+                f"token id {highest} in a row, but {model_path} has {vocabulary}; "
+                "engine and learner must have the same model"
+            )
 
 
 def _train_row(row: Row, group: int, rollout: int, unit: int, advantage: float, offset: int) -> TrainRow:

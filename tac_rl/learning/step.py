@@ -28,7 +28,7 @@ from tac_rl.learning.adapters import (
 )
 from tac_rl.learning.attention import Segment, forget_masks
 from tac_rl.learning.base import Group
-from tac_rl.learning.batching import TrainRow, minibatches, token_weights, train_rows
+from tac_rl.learning.batching import TrainRow, check_tokens, minibatches, token_weights, train_rows
 from tac_rl.learning.forward import Policy
 from tac_rl.learning.identity import fingerprint
 from tac_rl.learning.loading import load_base, wants_checkpointing
@@ -218,13 +218,8 @@ class StepLearner:
         return metrics, skipped
 
     def _check(self, rows: Sequence[TrainRow]) -> None:
+        check_tokens(rows, self.vocabulary, self.plan.model_path)
         for row in rows:
-            highest = max(int(row.inputs.max()), int(row.targets.max()))
-            if highest >= self.vocabulary:
-                raise LearnerError(
-                    f"token id {highest} in a row, but {self.plan.model_path} has {self.vocabulary}; "
-                    "engine and learner must have the same model"
-                )
             if len(row.inputs) > self.longest:
                 raise LearnerError(
                     f"a row of {len(row.inputs) + 1} tokens, but {self.plan.model_path} takes {self.longest}"

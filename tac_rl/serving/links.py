@@ -11,6 +11,7 @@ import queue
 import socket
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -59,7 +60,7 @@ def engine_environment(settings: Message) -> dict[str, str]:
     return parts.environment(HF_HUB_OFFLINE="1", TQDM_DISABLE="1", OMP_NUM_THREADS=str(settings["threads"]))
 
 
-class _StreamLink:
+class _StreamLink(ABC):
     """What links over a socket share: frames both ways, and the news that the other side is gone."""
 
     def __init__(self) -> None:
@@ -83,8 +84,9 @@ class _StreamLink:
 
         self._reading = asyncio.create_task(pump())
 
+    @abstractmethod
     async def _epitaph(self) -> str:
-        raise NotImplementedError
+        """What there is to say of the other side's end."""
 
     def send(self, message: Message) -> None:
         assert self._writer is not None

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -34,7 +35,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Field:
+class Field(ABC):
     """One field of a record, and of the table that keeps it."""
 
     name: str
@@ -45,13 +46,13 @@ class Field:
     counted: bool = False
     """Not a column: whoever reads the record counts it."""
 
+    @abstractmethod
     def parse(self, value: Any, scope: Scope) -> Any:
         """What to store; `Invalid` says what is wrong."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shape(self) -> dict[str, Any]:
         """JSON schema of a value that is not null."""
-        raise NotImplementedError
 
     shown: Shown = field(default=None, kw_only=True)
 
