@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tac_rl.config.loading import load_config
+from tac_rl.config.loading import load_config, parse_config
 from tac_rl.config.run import RunConfig
 from tac_rl.errors import ConfigError
 
@@ -131,3 +131,10 @@ def test_a_dumped_config_with_stages_is_read_as_the_same(tmp_path: Path) -> None
 def test_a_stage_that_can_not_be_is_refused(tmp_path: Path, stage: str, more: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         staged(tmp_path, stage, more=more)
+
+
+def test_what_a_whole_section_gets_wrong_is_told_by_field_and_without_the_section() -> None:
+    with pytest.raises(ConfigError) as told:
+        parse_config(RunConfig, {"learner": {"kind": "art"}, "engine": {"time_sharing": "auto"}}, "a.yaml")
+    line = str(told.value).splitlines()[-1].strip()
+    assert line.startswith("engine.time_sharing: ART's trainer") and "found" not in line

@@ -75,14 +75,17 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
 def explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
     """One of pydantic's problems as a line: the field, what is wrong, and the nearest known key."""
     location = [str(part) for part in problem["loc"]]
-    name = ".".join(location) or "(whole file)"
+    name = ".".join(location)
     if problem["type"] == "extra_forbidden":
         known = _field_names(model, location[:-1])
         nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(sorted(known))}"
         return f"{name}: unknown key; {hint}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if isinstance(problem.get("input"), dict):  # A check of a whole section names its fields itself.
+        return f"{name}: {message}" if location else message
     shown = repr(problem.get("input"))
-    return f"{name}: {problem['msg']} (found {shown if len(shown) < 60 else shown[:57] + '...'})"
+    return f"{name}: {message} (found {shown if len(shown) < 60 else shown[:57] + '...'})"
 
 
 def _field_names(model: type[BaseModel], location: list[str]) -> list[str]:
