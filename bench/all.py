@@ -13,7 +13,7 @@ BENCHMARKS: dict[str, list[list[str]]] = {
     "sandbox": [[]],
     "sandbox_docker": [[]],
     "gateway": [[]],
-    "openhands": [[], ["--workers", "2"]],
+    "openhands": [[], ["--workers", "1"]],
     "agents": [[]],
     "browser": [[]],
     "engine": [[]],

@@ -196,7 +196,8 @@ async def run_placements() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
+    usual = OpenHandsSection().workers
+    parser.add_argument("--workers", type=int, default=usual, help="worker processes (default: %(default)s)")
     parser.add_argument(
         "--placement",
         choices=("worker", "container"),

@@ -21,6 +21,7 @@ from tac_rl.gateway.remote import RemoteGateway
 from tac_rl.gateway.renderer import Renderer
 from tac_rl.gateway.server import Gateway
 from tac_rl.learning.art_learner import ArtLearner, check_art
+from tac_rl.learning.cores import cores_for_learner, kept_off
 from tac_rl.learning.identity import identity_of
 from tac_rl.learning.process import ProcessLearner
 from tac_rl.learning.recorded import RowKeeper, planned_stages, traces_of
@@ -65,7 +66,9 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
     packages, heldout = choose_packages(config.tasks, package_loader(config))
     check_ruler(config.rewards.ruler, own_context=context_limit(config))
     traces = traces_of(config, {p.name for p in heldout}, after=store.resume_point.iteration)
+    cores = cores_for_learner(config, count_gpus())
     async with AsyncExitStack() as stack:
+        stack.enter_context(kept_off(cores))
         provider = _sandboxes(config, stack, run=store.name)
         point = store.resume_point
         gateway: SessionDoor
@@ -77,7 +80,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
             publisher, gateway = await _own_gateway(config, stack, store.logs, server=art.server, learns=True)
         else:
             publisher, gateway = await _served_model(config, stack, store.logs, learns=True)
-            learner = _learner(config, store, place(config, publisher.engine.kind, count_gpus()))
+            learner = _learner(config, store, place(config, publisher.engine.kind, count_gpus()), cores)
             stack.push_async_callback(learner.stop)
             async with publisher.resting():  # on one GPU, loading the model is the learner's turn
                 await learner.start(point.adapter)
@@ -204,6 +207,8 @@ def plan_of(config: RunConfig, *, finished: int = 0, gpus: int | None = None) ->
         engine, reason = choose_engine(config.engine)
     if config.gateway.socket is None:
         place(config, engine, count_gpus() if gpus is None else gpus)
+    cores = sorted(cores_for_learner(config, count_gpus() if gpus is None else gpus))
+    own = f", on core {', '.join(map(str, cores))} alone" if cores else ""
     rollouts = config.rollouts
     return {
         "engine": engine,
@@ -223,7 +228,7 @@ def plan_of(config: RunConfig, *, finished: int = 0, gpus: int | None = None) ->
         "rollouts_per_iteration": rollouts.groups * rollouts.group_size,
         "processes": [
             f"engine: {engine}",
-            "learner: LoRA" + (", with ART" if config.learner.kind == "art" else ""),
+            "learner: LoRA" + (", with ART" if config.learner.kind == "art" else "") + own,
             f"sandboxes: up to {rollouts.concurrency} at once, and one for each grading",
         ],
         "run_directory": str(config.runs_dir / (config.name or "(a new name)")),
@@ -255,7 +260,9 @@ def context_limit(config: RunConfig) -> int:
     return min(int(model.get("max_position_embeddings", DEFAULT_CONTEXT)), DEFAULT_CONTEXT)
 
 
-def _learner(config: RunConfig, store: RunStore, placement: Placement) -> ProcessLearner:
+def _learner(
+    config: RunConfig, store: RunStore, placement: Placement, cores: frozenset[int]
+) -> ProcessLearner:
     return ProcessLearner(
         config.learner,
         model_path=config.model,
@@ -267,6 +274,7 @@ def _learner(config: RunConfig, store: RunStore, placement: Placement) -> Proces
         stages=stages_of(config),
         longest_row=context_limit(config),
         placement=placement,
+        cores=cores,
     )
 
 

@@ -115,7 +115,10 @@ def openhands_python() -> Path:
 def workshop(profile: str = "compact", **section: Any) -> Iterator[Workshop]:
     """Started; for a fixture of a module."""
     config = AgentSection(
-        name="openhands", openhands=OpenHandsSection(python=openhands_python(), profile=profile, **section)
+        name="openhands",
+        openhands=OpenHandsSection(
+            python=openhands_python(), **{"profile": profile, "workers": 1, **section}
+        ),
     )
     with asyncio.Runner() as runner:
         loop = runner.get_loop()

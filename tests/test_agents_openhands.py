@@ -271,7 +271,7 @@ from tac_rl.config.loading import load_config
 from tac_rl.config.run import RunConfig
 
 async def main():
-    section = OpenHandsSection(python=Path(sys.argv[1]))
+    section = OpenHandsSection(python=Path(sys.argv[1]), workers=2)
     agent = OpenHandsAgent(AgentSection(name="openhands", openhands=section), runtime_dir=Path(sys.argv[2]))
     await agent.start()
     print(*agent.pids, flush=True)
@@ -281,23 +281,23 @@ asyncio.run(main())
 """
 
 
-def test_a_worker_dies_with_its_owner_and_the_sweep_removes_its_folder() -> None:
+def test_workers_die_with_their_owner_and_the_sweep_removes_their_folders() -> None:
     with tempfile.TemporaryDirectory(prefix="oh-") as folder:
         owner = subprocess.Popen(
             [sys.executable, "-c", OWNER, str(openhands_python()), folder], stdout=subprocess.PIPE, text=True
         )
         try:
             assert owner.stdout is not None
-            worker = runtime.identity(int(owner.stdout.readline()))
-            assert runtime.is_alive(worker)
+            workers = [runtime.identity(int(pid)) for pid in owner.stdout.readline().split()]
+            assert [runtime.is_alive(worker) for worker in workers] == [True, True]
         finally:
             owner.kill()
             owner.wait()
         for _ in range(100):
-            if not runtime.is_alive(worker):
+            if not any(map(runtime.is_alive, workers)):
                 break
             time.sleep(0.05)
-        assert not runtime.is_alive(worker)
+        assert not any(map(runtime.is_alive, workers))
         (leftover,) = sweep(Path(folder))
         assert (leftover.processes, list(Path(folder).iterdir())) == ((), [])
 

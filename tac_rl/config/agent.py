@@ -1,5 +1,6 @@
 """The `agent` section: who works, and how long."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -34,8 +35,9 @@ class OpenHandsSection(Section):
     """For `profile: full` with `placement: worker`. `auto`: the browser tools are there in sandboxes that have a
     Chromium (below /usr on this machine, or in the image) and the memory and processes for it; it is started in the
     sandbox by their first use. `on`: a sandbox without one fails the attempt, with the reason. `off`: never."""
-    workers: int = Field(default=1, ge=1, le=16)
-    """Processes that drive the conversations, any number each; one does about 100 turns a second."""
+    workers: int = Field(default_factory=lambda: min(2, os.cpu_count() or 1), ge=1, le=16)
+    """Processes that drive the conversations, any number each; one does 80 to 100 turns a second. As many as there
+    are cores, at most two, where nothing is said."""
     start_seconds: float = Field(default=180.0, gt=0)
     """Longest wait for a worker, or an agent-server in a container, to import OpenHands (ten seconds on an idle
     machine)."""

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,14 @@ class ProcessLearner:
         stages: Sequence[Stage] = (),
         longest_row: int = 0,
         placement: Placement | None = None,
+        cores: Collection[int] = (),
     ) -> None:
         """`scratch`: a folder of this learner's own for rows on their way; `log`: where the process's
         standard error is appended; `iterations`: of the whole run (for the learning rate's schedule);
         `temperature`: the engine's sampling temperature; `stages`: of the run, where it has several;
         `longest_row`: the context, in tokens; `placement`: its GPU, and whether it takes turns on it with the engine;
-        None: what `settings` say, and none."""
+        None: what `settings` say, and none; `cores`: of the processor, that it is to compute on; none: as this
+        process."""
         self.settings = settings
         self.model_path = model_path
         self.scratch = scratch
@@ -78,6 +80,7 @@ class ProcessLearner:
             "stages": [stage.as_json() for stage in stages],
             "longest_row": longest_row,
         }
+        self._cores = sorted(cores)
         self.takes_turns = placement is not None and placement.turns
         self.process: asyncio.subprocess.Process | None = None
         self.told: Mapping[str, Any] = {}
@@ -106,6 +109,9 @@ class ProcessLearner:
             )
         resume = None if resume_from is None else str(resume_from.resolve())
         try:
+            if self._cores:
+                with contextlib.suppress(ProcessLookupError):  # That it died is told with its log's end.
+                    os.sched_setaffinity(self.process.pid, self._cores)  # before it has threads
             self.told = await self._ask(
                 {"do": "start", "plan": self.plan, "resume_from": resume, "takes_turns": self.takes_turns},
                 self.settings.start_timeout_s,

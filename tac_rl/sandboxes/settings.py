@@ -23,6 +23,9 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """The commands' variables; PATH is the kind's to say."""
 
+HOSTS = "127.0.0.1 localhost the-agent-company.com\n"
+"""/etc/hosts of a sandbox without a network."""
+
 SERVER_START = "import sys; sys.path.insert(0, '/run/server'); from inside.main import main; main()"
 """Python that starts the server; its arguments are the socket and the ports."""
 

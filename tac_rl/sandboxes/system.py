@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tac_rl.errors import SandboxUnavailableError
-from tac_rl.sandboxes.settings import SERVER_SOCKET, SERVER_START
+from tac_rl.sandboxes.settings import HOSTS, SERVER_SOCKET, SERVER_START
 
 _INSIDE = Path(__file__).with_name("inside")
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
@@ -17,7 +17,7 @@ _NOBODY = "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
 _ETC = {
     "passwd": _PASSWD + _NOBODY,
     "group": "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n",
-    "hosts": "127.0.0.1 localhost the-agent-company.com\n",
+    "hosts": HOSTS,
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "gitconfig": "[user]\n\tname = Office Agent\n\temail = agent@office.local\n"
     "[init]\n\tdefaultBranch = main\n[safe]\n\tdirectory = *\n[advice]\n\tdetachedHead = false\n",

@@ -65,9 +65,10 @@ class Policy:
 
 
 def container_config(
-    shape: Shape, policy: Policy, *, server: Path, control: Path, labels: Mapping[str, str]
+    shape: Shape, policy: Policy, *, server: Path, control: Path, hosts: Path, labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The body of Docker's request `create`."""
+    """The body of Docker's request `create`. `hosts`: the file for those without a network, for which Docker makes
+    none."""
     ports = [str(port) for port in shape.ports]
     python = shape.image.python
     return {
@@ -77,26 +78,30 @@ def container_config(
         "Env": [],
         "User": "0:0",  # The server; it starts the commands as another.
         "WorkingDir": "/",
+        # Then runc makes the container's own namespace, with a loopback device only. With the network `none` Docker
+        # does the same by starting itself once more for each container: 70 of 200 ms.
+        "NetworkDisabled": not shape.network,
         "Hostname": shape.hostname,
         "Labels": dict(labels),
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "AutoRemove": True,
             "NetworkMode": "bridge" if shape.network else "none",
-            "IpcMode": "private",
+            "IpcMode": "none",  # Private, and without Docker's /dev/shm: ours is below.
             "ReadonlyRootfs": policy.read_only,
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES) if policy.user else [],
             "SecurityOpt": ["no-new-privileges:true"],
             "MaskedPaths": list(_MASKED),
             "ReadonlyPaths": list(_READ_ONLY),
-            "ExtraHosts": ["the-agent-company.com:127.0.0.1"],
+            "ExtraHosts": ["the-agent-company.com:127.0.0.1"] if shape.network else [],
             "LogConfig": {"Type": "none"},
             **_limits(shape.limits, policy),
             "Tmpfs": _disks(shape.limits, policy.user),
             "Mounts": [
                 _bind(str(server), "/run/server"),
                 _bind(str(control), "/run/control"),
+                *([] if shape.network else [_bind(str(hosts), "/etc/hosts")]),
                 *(_bind(mount.source, mount.target) for mount in shape.mounts),
             ],
         },

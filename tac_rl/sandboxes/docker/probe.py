@@ -30,6 +30,7 @@ for name, source in sources.items():
     compiled[name] = base64.b64encode(head + importlib.util.source_hash(source.encode()) + code).decode()
 there = [os.path.join(f, n) for f in folders if os.path.isdir(f) for n in os.listdir(f)]
 answer = {"python": sys.executable, "version": sys.version_info[:2], "bash": os.access("/bin/bash", os.X_OK)}
+answer["routes"] = len(open("/proc/net/route").readlines()) - 1
 print(json.dumps({**answer, "there": there, "compiled": compiled}))
 """
 
@@ -69,6 +70,8 @@ def probe(api: Api, image_id: str, name: str, owner: Mapping[str, str]) -> Serve
         raise SandboxError(f"image {name}: its python3 is {answer['version']}; 3.9 or newer is needed")
     if not answer["bash"]:
         raise SandboxError(f"image {name}: /bin/bash is missing")
+    if answer["routes"]:
+        raise SandboxError("this Docker gives containers with NetworkDisabled a network: update it")
     if answer["there"]:
         raise SandboxError(
             f"image {name}: {answer['there'][0]} would be covered, because {', '.join(_WRITABLE)} are new and empty"
@@ -84,6 +87,7 @@ def _run(api: Api, image_id: str, arguments: list[str], owner: Mapping[str, str]
         "Cmd": [],
         "User": "0:0",
         "WorkingDir": "/",
+        "NetworkDisabled": True,  # as sandboxes have it
         "Labels": dict(owner),
         "HostConfig": {
             "NetworkMode": "none",

@@ -24,6 +24,7 @@ from tac_rl.sandboxes.docker.containers import (
 )
 from tac_rl.sandboxes.docker.daemon import Daemon
 from tac_rl.sandboxes.handshake import adopt, listen
+from tac_rl.sandboxes.settings import HOSTS
 
 _LOOK_SECONDS = 1.0
 """How often a container that keeps us waiting is asked whether it still runs."""
@@ -50,11 +51,14 @@ class Starter:
     """Starts containers and removes them; knows of each one from before it is made until it is gone."""
 
     def __init__(self, daemon: Daemon, home: Path, policy: Policy, *, start_seconds: float) -> None:
-        """`home`: the provider's runtime folder; `start_seconds`: time from asking to a connected server."""
+        """`home`: the provider's runtime folder, there already; `start_seconds`: from asking to a connected server."""
         self._daemon = daemon
         self._home = home
         self._policy = policy
         self._seconds = start_seconds
+        self._hosts = home / "hosts"
+        self._hosts.write_text(HOSTS)
+        self._hosts.chmod(0o644)
         self._numbers = itertools.count()
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -67,7 +71,12 @@ class Starter:
         control.chmod(0o755)
         container = container_name(name)
         config = container_config(
-            shape, self._policy, server=shape.image.server, control=control, labels=labels
+            shape,
+            self._policy,
+            server=shape.image.server,
+            control=control,
+            hosts=self._hosts,
+            labels=labels,
         )
         listener = listen(control / "s")
         (control / "s").chmod(0o666)
