@@ -24,16 +24,16 @@ SETTINGS = {
     "learner.own_cores": 1,
     "learner.epochs": 6,
     "learner.learning_rate": 2.7e-4,
-    # Enough to keep a core busy. With 32 the last rollouts of a batch, which the learner waits for, share it with
-    # 31 of the next.
-    "rollouts.concurrency": 16,
+    # Enough to keep a core busy. The more at once, the longer the last rollouts of a batch take among those of the
+    # next; and while the learner, which waits for them, then steps, the next batch is done too, and the core idle.
+    "rollouts.concurrency": 8,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--iterations", type=int, default=24)
+    parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--attempts", type=int, default=126, help="before and after")
     parser.add_argument("--staleness", type=int, default=1)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
