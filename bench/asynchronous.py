@@ -64,7 +64,7 @@ def measure(
     """Rollouts an hour, completion before and after, and the learner's share of the iterations' time."""
     name = f"s{staleness}-{seed}"
     settings = [f"runs_dir={folder}", f"seed={seed}", f"iterations={args.iterations}", "max_minutes=null"]
-    settings += [f"rollouts.max_staleness={staleness}", *(f"{name}={value}" for name, value in SETTINGS.items())]
+    settings += [f"rollouts.max_staleness={staleness}", *(f"{key}={value}" for key, value in SETTINGS.items())]
     settings += ["evaluation.every=0", f"evaluation.final_attempts={args.attempts}", *args.overrides]
     command = [sys.executable, "tac_rl/train.py", "--config", "configs/tiny_cpu.yaml", "--name", name]
     subprocess.run(

@@ -66,7 +66,7 @@ async def training(config: RunConfig, store: RunStore) -> AsyncIterator[Training
     packages, heldout = choose_packages(config.tasks, package_loader(config))
     check_ruler(config.rewards.ruler, own_context=context_limit(config))
     traces = traces_of(config, {p.name for p in heldout}, after=store.resume_point.iteration)
-    cores = cores_for_learner(config, count_gpus())
+    cores = cores_for_learner(config.learner.own_cores)
     async with AsyncExitStack() as stack:
         stack.enter_context(kept_off(cores))
         provider = _sandboxes(config, stack, run=store.name)
@@ -207,7 +207,7 @@ def plan_of(config: RunConfig, *, finished: int = 0, gpus: int | None = None) ->
         engine, reason = choose_engine(config.engine)
     if config.gateway.socket is None:
         place(config, engine, count_gpus() if gpus is None else gpus)
-    cores = sorted(cores_for_learner(config, count_gpus() if gpus is None else gpus))
+    cores = sorted(cores_for_learner(config.learner.own_cores))
     own = f", on core {', '.join(map(str, cores))} alone" if cores else ""
     rollouts = config.rollouts
     return {

@@ -108,9 +108,9 @@ class LearnerSection(Section):
     engine leaves free; cuda:1 names one, counted as in `engine.vllm.gpus`."""
     threads: int = Field(default=1, ge=1)
     """Threads of torch on the CPU."""
-    own_cores: int | None = Field(default=None, ge=0)
-    """Cores of the processor that only the learner computes on, while all else of the run keeps to the others. None:
-    `threads` where it steps on the CPU beside rollouts (`rollouts.max_staleness`) and cores are left, else 0."""
+    own_cores: int = Field(default=0, ge=0)
+    """Cores of the processor that only the learner computes on, while all else of the run keeps to the others. 0: it
+    shares all with them, which on two cores makes more rollouts (docs/benchmarks.md, asynchronous training)."""
     micro_batch_tokens: int = Field(default=2048, ge=1)
     """Tokens computed at once (shared prompts count once): bounds memory, and changes no gradient."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"

@@ -4,29 +4,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tac_rl.config.run import RunConfig
 from tac_rl.errors import ConfigError
 
 
-def cores_for_learner(config: RunConfig, gpus: int) -> frozenset[int]:
-    """The numbers of the learner's own cores, as `learner.own_cores` says; none: it shares all with the others.
-
-    `gpus`: that this machine has. Raises `ConfigError` where more cores are asked for than can be given.
-    """
-    usable = _usable()
-    wanted = config.learner.own_cores
-    if wanted is None:
-        on_cpu = config.learner.device == "cpu" or (config.learner.device == "auto" and not gpus)
-        beside_rollouts = config.rollouts.max_staleness > 0 and config.learner.kind == "own"
-        wanted = config.learner.threads if on_cpu and beside_rollouts else 0
-        if wanted >= len(usable):
-            return frozenset()
-    elif wanted and wanted >= len(usable):
-        there = f"{len(usable)} cores can be used here" if usable else "this system can't bind processes to cores"
+def cores_for_learner(count: int) -> frozenset[int]:
+    """The numbers of `count` cores (`learner.own_cores`); `ConfigError` where so many can't be set aside."""
+    if not count:
+        return frozenset()
+    if not hasattr(os, "sched_getaffinity"):
+        raise ConfigError("learner.own_cores: this system can't bind processes to cores; set it to 0")
+    usable = sorted(os.sched_getaffinity(0))
+    if count >= len(usable):
         raise ConfigError(
-            f"learner.own_cores: {wanted}, but {there}, and the rest of the run needs one; set it to 0"
+            f"learner.own_cores: {count}, but {len(usable)} cores can be used here, and the rest of the run needs "
+            f"one; set it to at most {len(usable) - 1}"
         )
-    return frozenset(usable[len(usable) - wanted :])
+    return frozenset(usable[-count:])
 
 
 @contextmanager
@@ -41,7 +34,3 @@ def kept_off(cores: frozenset[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _usable() -> list[int]:
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
