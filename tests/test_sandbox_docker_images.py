@@ -4,14 +4,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 
 from tac_rl.errors import SandboxError
+from tac_rl.sandboxes import runtime
 from tac_rl.sandboxes.base import SandboxSpec
 from tac_rl.sandboxes.docker.daemon import Daemon
 from tac_rl.sandboxes.docker.images import Images
+from tac_rl.sandboxes.docker.labels import owner_labels
+from tac_rl.sandboxes.docker.probe import probe
 from tac_rl.sandboxes.docker.provider import DockerProvider
 from tests.docker_helpers import with_docker
 
@@ -114,3 +118,25 @@ def test_an_image_that_can_not_be_a_sandbox_is_refused_with_the_reason(package: 
             await provider.start(SandboxSpec("x", image=str(package)))
 
     with_docker(work)
+
+
+def test_a_docker_that_gives_a_network_where_none_is_wanted_is_refused(
+    docker_engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class GenerousApi:
+        """Docker's real API, but every container gets Docker's own network."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(docker_engine.api, name)
+
+        def create_container_from_config(self, config: dict[str, Any]) -> Any:
+            host = {**config["HostConfig"], "NetworkMode": "bridge"}
+            wanted = {**config, "NetworkDisabled": False, "HostConfig": host}
+            return docker_engine.api.create_container_from_config(wanted)
+
+    monkeypatch.setattr(runtime, "runtime_base", lambda: tmp_path)
+    image = docker_engine.images.get("tac-rl/sandbox:latest").id
+    with pytest.raises(SandboxError, match="gives containers a network that are to have none"):
+        probe(GenerousApi(), image, "tac-rl/sandbox", owner_labels(""))
+    assert list(tmp_path.iterdir()) == []
+    assert probe(docker_engine.api, image, "tac-rl/sandbox", owner_labels("")).folder.parent == tmp_path

@@ -65,13 +65,15 @@ def probe(api: Api, image_id: str, name: str, owner: Mapping[str, str]) -> Serve
             raise SandboxError(
                 f"image {name}: Python 3.9 or newer must be there as python3 ({said})"
             ) from None
+        if answer.pop("routes"):  # Not kept: another Docker may be asked next.
+            raise SandboxError(
+                f"image {name}: this Docker gives containers a network that are to have none; update Docker"
+            )
         _write(folder, answer)
     if tuple(answer["version"]) < (3, 9):
         raise SandboxError(f"image {name}: its python3 is {answer['version']}; 3.9 or newer is needed")
     if not answer["bash"]:
         raise SandboxError(f"image {name}: /bin/bash is missing")
-    if answer["routes"]:
-        raise SandboxError("this Docker gives containers with NetworkDisabled a network: update it")
     if answer["there"]:
         raise SandboxError(
             f"image {name}: {answer['there'][0]} would be covered, because {', '.join(_WRITABLE)} are new and empty"
