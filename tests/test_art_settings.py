@@ -51,6 +51,7 @@ def test_one_word_takes_art_s_own_values_and_a_resolved_config_reads_back_the_sa
         ({"precision": "float32"}, {}, "learner.precision: ART computes in 16 bits"),
         ({"base_weights": "float32"}, {}, "learner.base_weights"),
         ({"device": "cpu"}, {}, "learner.device: ART's trainer needs a CUDA GPU"),
+        ({"own_cores": 1}, {}, "learner.own_cores: ART's trainer steps on a GPU"),
         ({"art": {"packed_length": 1500}}, {}, "learner.art.packed_length: must be a multiple of"),
         ({}, {"engine": {}}, 'engine.time_sharing: .* set it to "on"'),
         ({"art": {"trainer_gpus": [0], "inference_gpus": [1]}}, {}, 'time_sharing: .* set it to "off"'),

@@ -130,6 +130,8 @@ def _of_learner(settings: "LearnerSection") -> Iterator[str]:
         yield "learner.base_weights: ART's trainer has bfloat16 and nf4"
     if settings.device not in ("auto", "cuda"):
         yield "learner.device: ART's trainer needs a CUDA GPU; set it to auto"
+    if settings.own_cores:
+        yield "learner.own_cores: ART's trainer steps on a GPU, where it needs none; set it to 0"
     packed, chunk = settings.art.packed_length, settings.art.logprob_chunk
     if packed is not None and packed % chunk:
         yield f"learner.art.packed_length: must be a multiple of learner.art.logprob_chunk, which is {chunk}"
